@@ -1,0 +1,2 @@
+// Package lvm manages volume groups, volumes and snapshots.
+package lvm

@@ -1,0 +1,162 @@
+package lvm
+
+import (
+	"context"
+	"io"
+)
+
+// ID names a volume: the group and its name in it.
+type ID struct {
+	Group string `json:"group"`
+	Name  string `json:"name"`
+}
+
+// String is the form lvm(8) takes: group/name.
+func (id ID) String() string { return id.Group + "/" + id.Name }
+
+// Group is a volume group.
+type Group struct {
+	Name   string `json:"name"`
+	Size   int64  `json:"size"`   // bytes
+	Free   int64  `json:"free"`   // bytes
+	Extent int64  `json:"extent"` // bytes; sizes of volumes are multiples of it
+}
+
+// Volume is a logical volume as LVM shows it.
+type Volume struct {
+	ID
+	Size   int64    `json:"size"` // bytes
+	Kind   Kind     `json:"kind"`
+	Origin string   `json:"origin,omitempty"` // of a snapshot: the name of its origin, in the same group
+	Pool   string   `json:"pool,omitempty"`   // of a thin volume or snapshot: its pool
+	Tags   []string `json:"tags,omitempty"`   // sorted
+	// Active tells that the device node is there.
+	Active bool `json:"active"`
+	// Open tells that something (a domain, a mount) has the device open.
+	Open bool `json:"open"`
+	// Skip is the activation-skip flag: neither vgchange -ay nor lvchange -ay
+	// activates the volume; Activate does.
+	Skip bool `json:"skip"`
+	// Path is the device node, as /dev/guests/web1-disk; of a Fake's volume a
+	// regular file.
+	Path string `json:"path"`
+}
+
+// Kind is what a volume is made of.
+type Kind string
+
+// Thick volumes have all their extents from the start, thin ones take them
+// from a pool when they are written.
+const (
+	Thick    Kind = "thick"
+	Thin     Kind = "thin"
+	Snapshot Kind = "snapshot" // a thick volume's copy on write; a thin snapshot is Thin with an Origin
+	Pool     Kind = "pool"     // a thin pool; it holds thin volumes and no data of its own
+	Other    Kind = "other"    // what this package does not handle (mirror, raid, cache)
+)
+
+// Spec says what Create makes.
+type Spec struct {
+	ID
+	Size int64    // bytes, at least 1; rounded up to whole extents
+	Pool string   // the thin pool to take it from; "" is a thick volume
+	Tags []string // see ValidTag
+	// Skip sets the activation-skip flag, so that no boot script activates it.
+	Skip bool
+	// Inactive leaves the volume without a device node.
+	Inactive bool
+}
+
+// Reader sees groups and volumes.
+type Reader interface {
+	// Groups returns all volume groups, ordered by name.
+	Groups(ctx context.Context) ([]Group, error)
+	// Volumes returns the volumes of a group, ordered by name; hidden ones
+	// (a pool's parts) are left out. No such group: fs.ErrNotExist.
+	Volumes(ctx context.Context, group string) ([]Volume, error)
+	// Volume returns one volume, or fs.ErrNotExist.
+	Volume(ctx context.Context, id ID) (Volume, error)
+}
+
+// Maker makes and removes volumes.
+type Maker interface {
+	// Create makes a volume that reads as zeros, whoever owned its extents
+	// before. A thick one is wiped before it can be activated by anyone but
+	// this package: until then it carries TagWiping and the activation-skip
+	// flag, so a crash in the middle leaves a volume that nothing hands out;
+	// Create of the same ID and size then finishes the wipe.
+	//
+	// fs.ErrExist: there is such a volume. ErrNoSpace, fs.ErrNotExist (group
+	// or pool) and ErrInvalid are the other refusals.
+	Create(ctx context.Context, spec Spec) (Volume, error)
+	// Snapshot makes an active copy on write of origin, in the same group.
+	// While a thick snapshot exists, each first write to a 4 KiB chunk of the
+	// origin costs three; when its room is full it becomes invalid and the
+	// origin is unharmed.
+	Snapshot(ctx context.Context, origin ID, name string, opts *SnapshotOptions) (Volume, error)
+	// Remove removes a volume that nobody has open (ErrBusy). Its content
+	// stays on the disk until Create wipes it for the next owner.
+	Remove(ctx context.Context, id ID) error
+}
+
+// SnapshotOptions sets what a snapshot gets; nil is the defaults.
+type SnapshotOptions struct {
+	Size int64    // bytes for changed blocks of a thick origin; 0: as much as the origin has, so that it can not overflow
+	Tags []string // see ValidTag
+}
+
+// Switch turns volumes on and off and marks them.
+type Switch interface {
+	// Activate makes the device node, also of a volume with the
+	// activation-skip flag (lvchange -ay -K), and looks whether it is there.
+	// A volume that is being wiped is refused with ErrUnwiped.
+	Activate(ctx context.Context, id ID) error
+	// Deactivate removes the device node and looks whether it is gone. A
+	// volume that is open stays active: ErrBusy.
+	Deactivate(ctx context.Context, id ID) error
+	// SetSkip sets or clears the activation-skip flag.
+	SetSkip(ctx context.Context, id ID, skip bool) error
+	// Tag adds and removes tags in one change of the metadata. A tag to
+	// remove that is not there is no error.
+	Tag(ctx context.Context, id ID, add, remove []string) error
+}
+
+// Content reaches what is on volumes.
+type Content interface {
+	// Open opens an active volume for reading and writing. Writes reach the
+	// disk when Sync returns.
+	Open(ctx context.Context, id ID) (Device, error)
+	// Changed returns what was written to the origin since the snapshot was
+	// made, as sorted extents that do not touch each other, in bytes of the
+	// origin, multiples of 4 KiB. For the exact answer nobody may be writing.
+	// ErrSnapshotInvalid: it overflowed and knows no more.
+	Changed(ctx context.Context, snapshot ID) ([]Extent, error)
+}
+
+// Extent is a range of bytes.
+type Extent struct {
+	Offset int64 `json:"offset"`
+	Length int64 `json:"length"`
+}
+
+// Device is an open volume. ReadAt and WriteAt work at any offset and length
+// inside it and may be called at the same time.
+type Device interface {
+	io.ReaderAt
+	io.WriterAt
+	// Zero makes length bytes at offset read as zeros (BLKZEROOUT).
+	Zero(offset, length int64) error
+	// Size is in bytes.
+	Size() int64
+	// Sync returns when all that was written is on the disk.
+	Sync() error
+	io.Closer
+}
+
+// Manager is all of it: Client and lvmtest.Fake.
+type Manager interface {
+	Reader
+	Maker
+	Switch
+	Content
+}

@@ -1,0 +1,2 @@
+// Package network keeps bridges, guests' ports, masquerading and forwards.
+package network

@@ -1,0 +1,103 @@
+package network
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/google/uuid"
+
+	"github.com/xenhost/xenhost/internal/ether"
+)
+
+// MAC is an Ethernet address.
+type MAC = ether.Addr
+
+// State is what a host's network should be, or is, as far as it carries our
+// mark. Read returns it normalised: sorted, prefixes masked.
+type State struct {
+	Bridges     []Bridge     `json:"bridges,omitempty"`
+	Masquerades []Masquerade `json:"masquerades,omitempty"`
+	Guests      []Guest      `json:"guests,omitempty"` // ordered by UUID
+}
+
+// Bridge is a Linux bridge that guests' vifs are plugged into.
+type Bridge struct {
+	Name string `json:"name"` // at most 15 bytes
+	// Ports are host interfaces enslaved to it (an uplink, the crossover
+	// cable); guests' vifs are not listed.
+	Ports []string `json:"ports,omitempty"`
+	// Addresses are dom0's own on it.
+	Addresses []netip.Prefix `json:"addresses,omitempty"`
+}
+
+// Masquerade lets private guests reach the world: what comes from Source and
+// leaves through Out gets the address of Out.
+type Masquerade struct {
+	Source netip.Prefix `json:"source"`
+	Out    string       `json:"out"` // interface, as xenext
+}
+
+// Guest is a domain's share of the host's network.
+type Guest struct {
+	UUID     uuid.UUID `json:"uuid"`
+	Ports    []Port    `json:"ports,omitempty"`
+	Forwards []Forward `json:"forwards,omitempty"`
+}
+
+// Port is a guest's place on a bridge. The vif itself is made by Xen when the
+// domain starts; VifName gives the name for it.
+type Port struct {
+	Vif       string       `json:"vif"` // name in dom0
+	Bridge    string       `json:"bridge"`
+	MAC       MAC          `json:"mac"`
+	Addresses []netip.Addr `json:"addresses,omitempty"` // that the guest may use
+}
+
+// Proto is a transport protocol.
+type Proto string
+
+// The protocols that have ports.
+const (
+	TCP Proto = "tcp"
+	UDP Proto = "udp"
+)
+
+// Forward sends what arrives at a port of the host to a guest (DNAT).
+type Forward struct {
+	Proto Proto `json:"proto"`
+	// Listen is the address; the zero Addr means every address that the host
+	// itself has, so that the same forward works on whichever host the guest
+	// lives.
+	Listen netip.Addr     `json:"listen,omitzero"`
+	Port   uint16         `json:"port"`
+	To     netip.AddrPort `json:"to"` // the guest's address and port
+	// Return says which way the answers take.
+	Return Return `json:"return,omitempty"`
+}
+
+// Return is the way of a forwarded connection's answers.
+type Return string
+
+// ReturnGateway needs the guest's default route to lead through this host; the
+// guest sees the client's address. ReturnIngress makes the connection come
+// from this host's own address on the guest's bridge, so that answers return
+// to the host they came in by; the guest does not see the client's address.
+const (
+	ReturnGateway Return = ""
+	ReturnIngress Return = "ingress"
+)
+
+// Manager keeps a host's network: Linux and networktest.Fake.
+type Manager interface {
+	// Read returns what is there and carries our mark.
+	Read(ctx context.Context) (State, error)
+	// Apply makes the host's network as want says and reads it back. Only
+	// what carries our mark is changed or removed; what stands in the way and
+	// is not ours is ErrForeign. Plan tells beforehand what Apply would do.
+	Apply(ctx context.Context, want State) (Plan, error)
+	// Set makes one guest's part as want says; other guests' parts stay as
+	// they are, whoever changes them at the same time.
+	Set(ctx context.Context, want Guest) error
+	// Remove removes a guest's part; there being none is no error.
+	Remove(ctx context.Context, id uuid.UUID) error
+}

@@ -1,0 +1,176 @@
+package xen
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/xenhost/xenhost/internal/ether"
+)
+
+// Type is how a domain is virtualised.
+type Type string
+
+// The types that this package can describe. PVH is the default choice: it is
+// the one that every current Xen can also migrate live.
+const (
+	PVH Type = "pvh"
+	PV  Type = "pv"
+)
+
+// MAC is the Ethernet address of a vif.
+type MAC = ether.Addr
+
+// ParseMAC reads the colon form, as 00:16:3e:01:02:03; it refuses multicast
+// addresses and everything that xl would repair silently.
+func ParseMAC(s string) (MAC, error) { return ether.Parse(s) }
+
+// Spec says what a domain should be when it is created. Validate tells what a
+// driver will refuse; no string of it reaches an xl.cfg unchecked.
+type Spec struct {
+	Name    string    `json:"name"` // see ValidName
+	UUID    uuid.UUID `json:"uuid"` // the domain's identity; required
+	Type    Type      `json:"type"`
+	Memory  int64     `json:"memory"` // bytes, a multiple of 1 MiB, 32 MiB to 1 TiB
+	VCPUs   int       `json:"vcpus"`  // 1 to 128
+	Kernel  string    `json:"kernel"` // absolute path in dom0
+	Ramdisk string    `json:"ramdisk,omitempty"`
+	Cmdline string    `json:"cmdline,omitempty"`
+	Disks   []Disk    `json:"disks,omitempty"`
+	Vifs    []Vif     `json:"vifs,omitempty"`
+	// TSCMode is xl.cfg's tsc_mode: "", "default", "always_emulate", "native",
+	// "native_paravirt". PVH under an emulated CPU needs "native".
+	TSCMode string `json:"tsc_mode,omitempty"`
+	// OnReboot and OnCrash are what the toolstack does then: "", "destroy",
+	// "restart", "preserve". Empty is restart after a reboot, destroy after a
+	// crash.
+	OnReboot string `json:"on_reboot,omitempty"`
+	OnCrash  string `json:"on_crash,omitempty"`
+}
+
+// Disk is a block device of a domain, backed by a block device in dom0.
+type Disk struct {
+	Dev      string `json:"dev"`  // as the guest sees it: xvda to xvdp
+	Path     string `json:"path"` // absolute path in dom0, below /dev for the xl driver
+	ReadOnly bool   `json:"read_only,omitempty"`
+}
+
+// Vif is a network interface of a domain.
+type Vif struct {
+	Name   string `json:"name"` // of the interface in dom0, at most 15 bytes; see vifname in xl-network-configuration(5)
+	Bridge string `json:"bridge"`
+	MAC    MAC    `json:"mac"`
+}
+
+// Domain is what runs, as the hypervisor shows it. The identity is UUID; ID
+// changes at each start and Name is a hint.
+type Domain struct {
+	UUID  uuid.UUID `json:"uuid"`
+	ID    int       `json:"id"`   // 0 is dom0
+	Name  string    `json:"name"` // "" while it is being built or is a zombie
+	State State     `json:"state"`
+	// Reason tells why a domain in state Stopped or Crashed has shut down.
+	Reason  Reason        `json:"reason,omitempty"`
+	Memory  int64         `json:"memory"` // bytes; 0 while it is being built
+	VCPUs   int           `json:"vcpus"`
+	CPUTime time.Duration `json:"cpu_time"` // used since its start; xl shows tenths of a second
+}
+
+// State is what a domain does.
+type State string
+
+// Running covers xl's r, b and no letter at all: a domain that has the right
+// to use a CPU. Building has no memory yet.
+const (
+	Building  State = "building"
+	Running   State = "running"
+	Paused    State = "paused"
+	Suspended State = "suspended" // shut down with reason suspend: save or migrate is at work
+	Stopped   State = "stopped"   // shut down, not yet destroyed
+	Crashed   State = "crashed"
+	Dying     State = "dying"
+)
+
+// Reason is why a domain shut down (libxl_shutdown_reason).
+type Reason string
+
+// The reasons that Xen knows.
+const (
+	Poweroff  Reason = "poweroff"
+	Reboot    Reason = "reboot"
+	Suspend   Reason = "suspend"
+	Crash     Reason = "crash"
+	Watchdog  Reason = "watchdog"
+	SoftReset Reason = "soft_reset"
+)
+
+// HostInfo is what the hypervisor says of itself.
+type HostInfo struct {
+	Hostname    string   `json:"hostname"`
+	XenVersion  string   `json:"xen_version"` // as 4.17.7
+	VirtCaps    []string `json:"virt_caps"`   // as pv, hvm, hap, shadow
+	CPUs        int      `json:"cpus"`
+	TotalMemory int64    `json:"total_memory"` // bytes
+	FreeMemory  int64    `json:"free_memory"`  // bytes that no domain and no claim holds
+}
+
+// Lister sees domains. Dom0 is never listed.
+type Lister interface {
+	// List returns all domains, ordered by ID.
+	List(ctx context.Context) ([]Domain, error)
+	// Lookup returns the domain with this UUID, or fs.ErrNotExist. During a
+	// move inside one host two domains can share a UUID; the running one wins.
+	Lookup(ctx context.Context, id uuid.UUID) (Domain, error)
+}
+
+// Lifecycle starts and ends domains. Each verb reads back what it did; when
+// it returns nil, the new state was seen.
+type Lifecycle interface {
+	// Create starts a domain. ErrNoMemory, fs.ErrExist (its name or UUID runs
+	// already), ErrBusy (another domain has one of its disks) and *Error tell
+	// why not; nothing is left behind then.
+	Create(ctx context.Context, spec Spec, opts *CreateOptions) (Domain, error)
+	// Shutdown asks the guest to power off, waits until the domain is gone,
+	// and destroys it when opts.Grace has passed or the guest can not be
+	// asked. fs.ErrNotExist: it is gone already. how says which it was.
+	Shutdown(ctx context.Context, id uuid.UUID, opts *ShutdownOptions) (how Ending, err error)
+	// Destroy ends a domain at once, as if the plug was pulled, and waits
+	// until it is gone.
+	Destroy(ctx context.Context, id uuid.UUID) error
+}
+
+// Pauser stops and continues the clock of domains, and renames them.
+type Pauser interface {
+	Pause(ctx context.Context, id uuid.UUID) error   // a paused domain stays paused, nil
+	Unpause(ctx context.Context, id uuid.UUID) error // a running domain stays running, nil
+	Rename(ctx context.Context, id uuid.UUID, name string) error
+}
+
+// Domains is the whole of a driver's domain verbs: xl.Driver and xentest.Fake.
+type Domains interface {
+	Lister
+	Lifecycle
+	Pauser
+	// Info says what the host is and has free.
+	Info(ctx context.Context) (HostInfo, error)
+}
+
+// CreateOptions changes how Create works; nil is a plain start.
+type CreateOptions struct {
+	Paused bool // leave the domain paused
+}
+
+// ShutdownOptions bounds a Shutdown; nil is the defaults.
+type ShutdownOptions struct {
+	Grace time.Duration // until the plug is pulled; 0 is 60 s, negative is at once
+}
+
+// Ending is how a Shutdown ended the domain.
+type Ending string
+
+// A Clean guest powered itself off; a Destroyed one did not within the grace.
+const (
+	Clean     Ending = "clean"
+	Destroyed Ending = "destroyed"
+)
