@@ -27,6 +27,7 @@ type Cmd struct {
 	Stdout io.Writer
 	// Stderr receives a copy of what the command says while it runs. Its
 	// first and last part are in *Error anyway; xl also talks when it exits 0.
+	// Stdout and Stderr are written at the same time: give each its own.
 	Stderr io.Writer
 	// Env is added to the environment, as "KEY=value". LC_ALL is always C.
 	Env []string
