@@ -14,6 +14,8 @@ var (
 	ErrSnapshotInvalid = errors.New("snapshot is invalid: it overflowed")
 	// ErrBusy: something has the volume open.
 	ErrBusy = errors.New("in use")
+	// ErrInactive: the volume has no device node; Activate it.
+	ErrInactive = errors.New("not active")
 	// ErrUnwiped: the volume may still hold its last owner's data.
 	ErrUnwiped = errors.New("not wiped yet")
 	// ErrInvalid: a name, size or tag is refused; nothing was tried.
@@ -40,3 +42,5 @@ func (e *Error) Error() string {
 
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
+
+func unsupported(what string) error { return fmt.Errorf("%w: %s", errors.ErrUnsupported, what) }

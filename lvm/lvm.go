@@ -65,6 +65,11 @@ type Spec struct {
 	Skip bool
 	// Inactive leaves the volume without a device node.
 	Inactive bool
+	// Unwiped makes a thick volume that still holds its former owner's bytes:
+	// inactive, with TagWiping and the activation-skip flag, whatever the
+	// fields above say. Activate, Open and Snapshot refuse it with ErrUnwiped
+	// until Wipe. Create without Unwiped is both steps in one.
+	Unwiped bool
 }
 
 // Reader sees groups and volumes.
@@ -87,15 +92,23 @@ type Maker interface {
 	// Create of the same ID and size then finishes the wipe.
 	//
 	// fs.ErrExist: there is such a volume. ErrNoSpace, fs.ErrNotExist (group
-	// or pool) and ErrInvalid are the other refusals.
+	// or pool) and ErrInvalid are the other refusals. Thin volumes never
+	// promise more than their pool holds. An error that is ErrUnwiped left
+	// the volume behind, marked; ErrBusy says that another one wipes it now.
 	Create(ctx context.Context, spec Spec) (Volume, error)
-	// Snapshot makes an active copy on write of origin, in the same group.
-	// While a thick snapshot exists, each first write to a 4 KiB chunk of the
+	// Wipe zeroes a volume that carries TagWiping, looks at samples of it,
+	// takes the tag away and leaves it inactive with the activation-skip
+	// flag. Any other volume is refused with ErrInvalid: it has an owner.
+	// An error that is ErrUnwiped leaves the tag; call it again.
+	Wipe(ctx context.Context, id ID) error
+	// Snapshot makes an active copy on write of an active origin, in the same
+	// group. A thick snapshot is active while its origin is. While a thick snapshot exists, each first write to a 4 KiB chunk of the
 	// origin costs three; when its room is full it becomes invalid and the
 	// origin is unharmed.
 	Snapshot(ctx context.Context, origin ID, name string, opts *SnapshotOptions) (Volume, error)
-	// Remove removes a volume that nobody has open (ErrBusy). Its content
-	// stays on the disk until Create wipes it for the next owner.
+	// Remove removes a volume that nobody has open and on which no thick
+	// snapshot and no thin volume of a pool depends (else ErrBusy). Its
+	// content stays on the disk until Create wipes it for the next owner.
 	Remove(ctx context.Context, id ID) error
 }
 
@@ -109,27 +122,31 @@ type SnapshotOptions struct {
 type Switch interface {
 	// Activate makes the device node, also of a volume with the
 	// activation-skip flag (lvchange -ay -K), and looks whether it is there.
-	// A volume that is being wiped is refused with ErrUnwiped.
+	// A volume that is being wiped is refused with ErrUnwiped, a thick
+	// snapshot, which goes with its origin, with errors.ErrUnsupported.
 	Activate(ctx context.Context, id ID) error
 	// Deactivate removes the device node and looks whether it is gone. A
-	// volume that is open stays active: ErrBusy.
+	// volume that is open stays active: ErrBusy. Its thick snapshots go with
+	// it; a thick snapshot alone is errors.ErrUnsupported.
 	Deactivate(ctx context.Context, id ID) error
 	// SetSkip sets or clears the activation-skip flag.
 	SetSkip(ctx context.Context, id ID, skip bool) error
 	// Tag adds and removes tags in one change of the metadata. A tag to
-	// remove that is not there is no error.
+	// remove that is not there is no error. TagWiping is not to be touched
+	// here: ErrInvalid.
 	Tag(ctx context.Context, id ID, add, remove []string) error
 }
 
 // Content reaches what is on volumes.
 type Content interface {
-	// Open opens an active volume for reading and writing. Writes reach the
-	// disk when Sync returns.
+	// Open opens an active volume (ErrInactive) for reading and writing.
+	// Writes reach the disk when Sync returns.
 	Open(ctx context.Context, id ID) (Device, error)
 	// Changed returns what was written to the origin since the snapshot was
 	// made, as sorted extents that do not touch each other, in bytes of the
 	// origin, multiples of 4 KiB. For the exact answer nobody may be writing.
-	// ErrSnapshotInvalid: it overflowed and knows no more.
+	// ErrSnapshotInvalid: it overflowed and knows no more. Of a thin
+	// snapshot: errors.ErrUnsupported.
 	Changed(ctx context.Context, snapshot ID) ([]Extent, error)
 }
 

@@ -1,0 +1,222 @@
+package lvmtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync/atomic"
+
+	"github.com/xenhost/xenhost/lvm"
+)
+
+// Open implements lvm.Content.
+func (f *Fake) Open(ctx context.Context, id lvm.ID) (lvm.Device, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	after, err := f.begin(ctx, "open")
+	if err == nil {
+		err = after
+	}
+	if err != nil {
+		return nil, failed("open", id.String(), err)
+	}
+	d, err := f.open(id)
+	if err != nil {
+		return nil, failed("open", id.String(), err)
+	}
+	return d, nil
+}
+
+func (f *Fake) open(id lvm.ID) (*device, error) {
+	g, v, err := f.find(id)
+	switch {
+	case err != nil:
+		return nil, err
+	case v.Kind == lvm.Pool:
+		return nil, fmt.Errorf("%w: a pool has no content", errors.ErrUnsupported)
+	case v.Unwiped():
+		return nil, lvm.ErrUnwiped
+	case !v.Active:
+		return nil, lvm.ErrInactive
+	}
+	if v.Kind == lvm.Snapshot {
+		if _, err := f.changed(g, v); err != nil {
+			return nil, err
+		}
+	}
+	file, err := os.OpenFile(f.path(id), os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	d := &device{fake: f, volume: v, file: file, size: v.Size}
+	if v.handles == nil {
+		v.handles = make(map[*device]bool)
+	}
+	v.handles[d] = true
+	return d, nil
+}
+
+// Changed implements lvm.Content: it compares the origin with the copy that
+// Snapshot made, so a write of the same bytes does not show.
+func (f *Fake) Changed(ctx context.Context, snapshot lvm.ID) ([]lvm.Extent, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	after, err := f.begin(ctx, "changed")
+	if err == nil {
+		err = after
+	}
+	if err != nil {
+		return nil, failed("changed", snapshot.String(), err)
+	}
+	g, v, err := f.find(snapshot)
+	if err != nil {
+		return nil, failed("changed", snapshot.String(), err)
+	}
+	extents, err := f.changed(g, v)
+	if err != nil {
+		return nil, failed("changed", snapshot.String(), err)
+	}
+	return extents, nil
+}
+
+func (f *Fake) changed(g *group, v *volume) ([]lvm.Extent, error) {
+	switch {
+	case v.Kind != lvm.Snapshot && v.Origin != "":
+		return nil, fmt.Errorf("%w: of a thin snapshot", errors.ErrUnsupported)
+	case v.Kind != lvm.Snapshot:
+		return nil, fmt.Errorf("%w: it is no snapshot", lvm.ErrInvalid)
+	case !v.Active:
+		return nil, lvm.ErrInactive
+	case v.overflow:
+		return nil, lvm.ErrSnapshotInvalid
+	}
+	extents, err := differences(f.path(lvm.ID{Group: g.name, Name: v.Origin}), f.path(v.ID), v.Size)
+	if err != nil {
+		return nil, err
+	}
+	var written int64
+	for _, e := range extents {
+		written += e.Length
+	}
+	if lvm.SnapshotRoom(written) > v.room {
+		v.overflow = true
+		return nil, lvm.ErrSnapshotInvalid
+	}
+	return extents, nil
+}
+
+// device is an open volume of a Fake.
+type device struct {
+	fake   *Fake
+	volume *volume
+	file   *os.File
+	size   int64
+	closed atomic.Bool
+}
+
+// ReadAt implements io.ReaderAt.
+func (d *device) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, fmt.Errorf("%w offset %d", lvm.ErrInvalid, off)
+	}
+	if off >= d.size {
+		return 0, io.EOF
+	}
+	return d.file.ReadAt(p, off)
+}
+
+// WriteAt implements io.WriterAt. It never makes the volume longer.
+func (d *device) WriteAt(p []byte, off int64) (int, error) {
+	if err := d.inside(off, int64(len(p))); err != nil {
+		return 0, err
+	}
+	if err := d.fake.faults.tear(); err != nil {
+		n, _ := d.file.WriteAt(p[:len(p)/2], off)
+		return n, err
+	}
+	return d.file.WriteAt(p, off)
+}
+
+// Zero implements lvm.Device.
+func (d *device) Zero(offset, length int64) error {
+	if err := d.inside(offset, length); err != nil {
+		return err
+	}
+	return zero(d.file, offset, length)
+}
+
+func (d *device) inside(offset, length int64) error {
+	if offset < 0 || length < 0 || offset > d.size || length > d.size-offset {
+		return fmt.Errorf("%w range: %d bytes at %d of %d", lvm.ErrInvalid, length, offset, d.size)
+	}
+	return nil
+}
+
+// Size implements lvm.Device.
+func (d *device) Size() int64 { return d.size }
+
+// Sync implements lvm.Device.
+func (d *device) Sync() error { return d.file.Sync() }
+
+// Close implements io.Closer.
+func (d *device) Close() error {
+	if d.closed.Swap(true) {
+		return fs.ErrClosed
+	}
+	d.fake.mu.Lock()
+	delete(d.volume.handles, d)
+	d.fake.mu.Unlock()
+	return d.file.Close()
+}
+
+// die is Close without the fake's lock: the host went down.
+func (d *device) die() {
+	if !d.closed.Swap(true) {
+		_ = d.file.Close() // nothing is waiting for this host's answer any more
+	}
+}
+
+// differences compares two files in chunks.
+func differences(a, b string, size int64) ([]lvm.Extent, error) {
+	fa, err := os.Open(a)
+	if err != nil {
+		return nil, err
+	}
+	defer fa.Close()
+	fb, err := os.Open(b)
+	if err != nil {
+		return nil, err
+	}
+	defer fb.Close()
+	const piece = 256 * lvm.ChunkSize
+	pa, pb := make([]byte, piece), make([]byte, piece)
+	var out []lvm.Extent
+	for off := int64(0); off < size; off += piece {
+		n := min(piece, size-off)
+		if _, err := fa.ReadAt(pa[:n], off); err != nil {
+			return nil, err
+		}
+		if _, err := fb.ReadAt(pb[:n], off); err != nil {
+			return nil, err
+		}
+		if bytes.Equal(pa[:n], pb[:n]) {
+			continue
+		}
+		for at := int64(0); at < n; at += lvm.ChunkSize {
+			end := min(at+lvm.ChunkSize, n)
+			if bytes.Equal(pa[at:end], pb[at:end]) {
+				continue
+			}
+			if last := len(out) - 1; last >= 0 && out[last].Offset+out[last].Length == off+at {
+				out[last].Length += end - at
+			} else {
+				out = append(out, lvm.Extent{Offset: off + at, Length: end - at})
+			}
+		}
+	}
+	return out, nil
+}
