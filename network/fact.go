@@ -1,0 +1,226 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/xenhost/xenhost/internal/ether"
+)
+
+// A fact is one line of a State, as a plan prints it and as a rule's comment
+// keeps it in the kernel:
+//
+//	bridge xenint
+//	interface eth1 in bridge xenint
+//	address 192.168.0.1/16 on bridge xenint
+//	masquerade 192.168.0.0/16 out xenext
+//	guest 7f3a…
+//	port x7f3a0000.0 on xenint mac 00:16:3e:00:00:01 of 7f3a…
+//	address 192.168.0.10 on x7f3a0000.0 of 7f3a…
+//	forward tcp *:8080 -> 192.168.0.10:80 of 7f3a…
+//	forward tcp *:8080 -> 192.168.0.10:80 return ingress of 7f3a…
+//
+// A State is the set of its facts: facts and stateOf are each other's inverse.
+type fact struct {
+	line string
+	// key names the thing; a fact with the same key and another line is the
+	// same thing changed.
+	key string
+}
+
+func bridgeFact(name string) string        { return "bridge " + name }
+func interfaceFact(name, br string) string { return "interface " + name + " in bridge " + br }
+func addressFact(a netip.Prefix, br string) string {
+	return "address " + a.String() + " on bridge " + br
+}
+func masqueradeFact(m Masquerade) string { return "masquerade " + m.Source.String() + " out " + m.Out }
+func guestFact(id uuid.UUID) string      { return "guest " + id.String() }
+
+func portFact(p Port, id uuid.UUID) string {
+	return fmt.Sprintf("port %s on %s mac %v of %v", p.Vif, p.Bridge, p.MAC, id)
+}
+
+func forwardFact(f Forward, id uuid.UUID) string { return fmt.Sprintf("forward %v of %v", f, id) }
+
+// String reads as "tcp *:8080 -> 192.168.0.10:80".
+func (f Forward) String() string {
+	s := f.key() + " -> " + f.To.String()
+	if f.Return != ReturnGateway {
+		s += " return " + string(f.Return)
+	}
+	return s
+}
+
+func (f Forward) key() string {
+	listen := "*"
+	if f.Listen.IsValid() {
+		listen = f.Listen.String()
+	}
+	return string(f.Proto) + " " + listen + ":" + strconv.Itoa(int(f.Port))
+}
+
+// facts lists a normalised state from the ground up: what a line needs stands
+// above it.
+func (s State) facts() []fact {
+	var out []fact
+	add := func(line, key string) { out = append(out, fact{line, key}) }
+	for _, b := range s.Bridges {
+		add(bridgeFact(b.Name), bridgeFact(b.Name))
+		for _, p := range b.Ports {
+			add(interfaceFact(p, b.Name), interfaceFact(p, b.Name))
+		}
+		for _, a := range b.Addresses {
+			add(addressFact(a, b.Name), addressFact(a, b.Name))
+		}
+	}
+	for _, m := range s.Masquerades {
+		add(masqueradeFact(m), masqueradeFact(m))
+	}
+	for _, g := range s.Guests {
+		add(guestFact(g.UUID), guestFact(g.UUID))
+		of := " of " + g.UUID.String()
+		for _, p := range g.Ports {
+			add(portFact(p, g.UUID), "port "+p.Vif+of)
+			for _, a := range p.Addresses {
+				line := "address " + a.String() + " on " + p.Vif + of
+				add(line, line)
+			}
+		}
+		for _, f := range g.Forwards {
+			add(forwardFact(f, g.UUID), "forward "+f.key()+of)
+		}
+	}
+	return out
+}
+
+// stateOf builds the state that the lines describe. Lines that are not facts
+// are passed over, and so are those whose bridge, guest or port is missing: a
+// half-read host shows less, never something else.
+func stateOf(lines []string) State {
+	w := world{bridges: map[string]*Bridge{}, guests: map[uuid.UUID]*Guest{}, ports: map[portKey]*Port{}}
+	lines = slices.Clone(lines)
+	slices.SortStableFunc(lines, func(a, b string) int { return rank(a) - rank(b) })
+	for _, l := range lines {
+		w.add(strings.Split(l, " "))
+	}
+	return w.state()
+}
+
+// rank orders lines so that what a line needs comes before it.
+func rank(line string) int {
+	word, _, _ := strings.Cut(line, " ")
+	return slices.Index([]string{"bridge", "interface", "masquerade", "guest", "port", "address", "forward"}, word)
+}
+
+type portKey struct {
+	id  uuid.UUID
+	vif string
+}
+
+type world struct {
+	bridges     map[string]*Bridge
+	masquerades []Masquerade
+	guests      map[uuid.UUID]*Guest
+	ports       map[portKey]*Port
+}
+
+func (w *world) add(f []string) {
+	switch {
+	case is(f, "bridge", ""):
+		w.bridges[f[1]] = &Bridge{Name: f[1]}
+	case is(f, "interface", "", "in", "bridge", ""):
+		if b := w.bridges[f[4]]; b != nil {
+			b.Ports = append(b.Ports, f[1])
+		}
+	case is(f, "address", "", "on", "bridge", ""):
+		a, err := netip.ParsePrefix(f[1])
+		if b := w.bridges[f[4]]; b != nil && err == nil {
+			b.Addresses = append(b.Addresses, a)
+		}
+	case is(f, "masquerade", "", "out", ""):
+		if src, err := netip.ParsePrefix(f[1]); err == nil {
+			w.masquerades = append(w.masquerades, Masquerade{Source: src, Out: f[3]})
+		}
+	case is(f, "guest", ""):
+		if id, ok := parseID(f[1]); ok {
+			w.guests[id] = &Guest{UUID: id}
+		}
+	case is(f, "port", "", "on", "", "mac", "", "of", ""):
+		mac, err := ether.Parse(f[5])
+		id, ok := parseID(f[7])
+		if w.guests[id] != nil && ok && err == nil {
+			w.ports[portKey{id, f[1]}] = &Port{Vif: f[1], Bridge: f[3], MAC: mac}
+		}
+	case is(f, "address", "", "on", "", "of", ""):
+		a, err := netip.ParseAddr(f[1])
+		id, ok := parseID(f[5])
+		if p := w.ports[portKey{id, f[3]}]; p != nil && ok && err == nil {
+			p.Addresses = append(p.Addresses, a)
+		}
+	case len(f) > 1 && f[0] == "forward":
+		w.forward(f)
+	}
+}
+
+func (w *world) forward(f []string) {
+	var fw Forward
+	switch {
+	case is(f, "forward", "", "", "->", "", "of", ""):
+	case is(f, "forward", "", "", "->", "", "return", "", "of", ""):
+		fw.Return = Return(f[6])
+	default:
+		return
+	}
+	host, port, ok := strings.Cut(f[2], ":")
+	n, err := strconv.ParseUint(port, 10, 16)
+	to, err2 := netip.ParseAddrPort(f[4])
+	id, ok2 := parseID(f[len(f)-1])
+	if !ok || err != nil || err2 != nil || !ok2 || w.guests[id] == nil {
+		return
+	}
+	if host != "*" {
+		if fw.Listen, err = netip.ParseAddr(host); err != nil {
+			return
+		}
+	}
+	fw.Proto, fw.Port, fw.To = Proto(f[1]), uint16(n), to
+	w.guests[id].Forwards = append(w.guests[id].Forwards, fw)
+}
+
+func (w *world) state() State {
+	s := State{Masquerades: w.masquerades}
+	for _, b := range w.bridges {
+		s.Bridges = append(s.Bridges, *b)
+	}
+	for k, p := range w.ports {
+		w.guests[k.id].Ports = append(w.guests[k.id].Ports, *p)
+	}
+	for _, g := range w.guests {
+		s.Guests = append(s.Guests, *g)
+	}
+	return s.Normalize()
+}
+
+// is compares words; an empty one in pattern stands for any word.
+func is(words []string, pattern ...string) bool {
+	if len(words) != len(pattern) {
+		return false
+	}
+	for i, p := range pattern {
+		if words[i] == "" || p != "" && p != words[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// parseID takes the one form that String gives.
+func parseID(s string) (uuid.UUID, bool) {
+	id, err := uuid.Parse(s)
+	return id, err == nil && id.String() == s
+}
