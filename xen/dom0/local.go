@@ -85,25 +85,13 @@ func (l Local) run(ctx context.Context, cmd Cmd) *Error {
 	}
 	s.start()
 
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		awaitEnd(c.Process.Pid)
-	}()
-	var cut error // why the command was cut short
-	select {
-	case <-ended:
-	case <-ctx.Done():
-		cut = contextError(ctx)
+	cut := await(ctx, c.Process.Pid, func() {
 		if cmd.NoKill {
 			s.cut()
-		} else {
-			// The leader is not reaped before the next Wait, so its
-			// number can not belong to another group yet.
-			_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
+			return
 		}
-		<-ended
-	}
+		_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
+	})
 	waitErr := c.Wait() // reaps; there is nothing left to wait for
 	unclean := s.finish(ctx, l.waitDelay(), cut != nil)
 
@@ -134,9 +122,23 @@ func command(cmd Cmd) (*exec.Cmd, error) {
 	return exec.Command("env", slices.Concat([]string{"--ignore-signal=PIPE", path}, cmd.Args[1:])...), nil
 }
 
-// awaitEnd returns when the process has ended, and leaves it to be reaped.
-func awaitEnd(pid int) {
-	for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+// await returns when the process has ended, and leaves it to be reaped: until
+// then its number belongs to no other process and no other group. If ctx ends
+// first, await calls stop, goes on waiting, and returns ctx's error.
+func await(ctx context.Context, pid int, stop func()) error {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+		}
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		stop()
+		<-ended
+		return contextError(ctx)
 	}
 }
 

@@ -3,7 +3,6 @@ package dom0_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -18,20 +17,8 @@ import (
 	"github.com/xenhost/xenhost/xen/dom0"
 )
 
-// sh is a command of a few lines; the shell is the test's, never the SDK's.
-func sh(script string, args ...string) dom0.Cmd {
-	return dom0.Cmd{Args: append([]string{"sh", "-c", script, "sh"}, args...)}
-}
-
-func failure(t *testing.T, err error) *dom0.Error {
-	t.Helper()
-	require.Error(t, err)
-	failed, ok := errors.AsType[*dom0.Error](err)
-	require.True(t, ok, "%T is no *dom0.Error", err)
-	return failed
-}
-
 func TestLocalStreams(t *testing.T) {
+	leavesNothing(t)
 	var out, said bytes.Buffer
 	cmd := sh(`cat; echo done >&2; echo "$LC_ALL $A"`)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader("in\n"), &out, &said
@@ -92,6 +79,7 @@ func TestLocalSignal(t *testing.T) {
 }
 
 func TestLocalNotStarted(t *testing.T) {
+	leavesNothing(t)
 	plain := filepath.Join(t.TempDir(), "plain")
 	require.NoError(t, os.WriteFile(plain, []byte("data"), 0o600))
 	done, cancel := context.WithCancel(t.Context())

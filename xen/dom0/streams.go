@@ -192,51 +192,45 @@ type output struct {
 	pipe   *os.File
 	to     io.Writer
 	copyTo io.Writer // also, if not nil; its error does not stop to
+	failed error     // of a writer
 	done   chan error
 }
 
 // drain reads until the pipe ends. After a read deadline it still takes what
 // is in the pipe: the command wrote that before it ended.
 func (o *output) drain() {
-	failed := o.copy(o.pipe)
-	if errors.Is(failed, errDeadline) {
-		failed = o.copy(io.LimitReader(o.pipe, o.pending()))
+	if err := o.copy(o.pipe); errors.Is(err, os.ErrDeadlineExceeded) {
+		o.copy(io.LimitReader(o.pipe, o.pending()))
 	}
-	o.done <- failed
+	o.done <- o.failed
 }
 
-var errDeadline = errors.New("dom0: the pipe was held too long")
-
+// copy returns the error of reading.
 func (o *output) copy(pipe io.Reader) error {
 	buf := make([]byte, chunk)
-	var failed error
 	for {
 		n, err := pipe.Read(buf)
-		if n > 0 && failed == nil {
-			if failed = o.write(buf[:n]); failed != nil && o.copyTo == nil {
-				o.pipe.Close() // the command shall see it
-				return failed
-			}
+		if n > 0 {
+			o.write(buf[:n])
 		}
-		switch {
-		case failed == nil && errors.Is(err, os.ErrDeadlineExceeded):
-			return errDeadline
-		case err != nil: // its end, or closed by us
-			return failed
+		if err != nil {
+			return err
 		}
 	}
 }
 
-func (o *output) write(p []byte) error {
+func (o *output) write(p []byte) {
 	if _, err := o.to.Write(p); err != nil {
-		return fmt.Errorf("dom0: stdout: %w", err)
+		o.failed = fmt.Errorf("dom0: stdout: %w", err)
+		o.pipe.Close() // the command shall see it
 	}
-	if o.copyTo != nil {
-		if _, err := o.copyTo.Write(p); err != nil {
-			return fmt.Errorf("dom0: stderr: %w", err)
-		}
+	if o.copyTo == nil {
+		return
 	}
-	return nil
+	if _, err := o.copyTo.Write(p); err != nil {
+		o.failed = fmt.Errorf("dom0: stderr: %w", err)
+		o.copyTo = nil
+	}
 }
 
 // pending lifts the deadline and returns how much can be read without waiting.

@@ -2,6 +2,7 @@ package dom0test
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 
 	"github.com/xenhost/xenhost/xen/dom0"
@@ -19,7 +20,8 @@ func (f Func) Run(ctx context.Context, cmd dom0.Cmd) error { return f(ctx, cmd) 
 type Fault struct {
 	Runner dom0.Runner
 	// Before is asked before command n; if it returns an error, the command
-	// does not run. nil lets all run.
+	// does not run, and the caller gets an *dom0.Error around it. nil lets all
+	// run.
 	Before func(n int, cmd dom0.Cmd) error
 	// After is told how command n ended, and says what the caller is told. nil
 	// passes the error on.
@@ -33,7 +35,7 @@ func (f *Fault) Run(ctx context.Context, cmd dom0.Cmd) error {
 	n := int(f.n.Add(1))
 	if f.Before != nil {
 		if err := f.Before(n, cmd); err != nil {
-			return err
+			return &dom0.Error{Args: slices.Clone(cmd.Args), ExitCode: -1, Err: err}
 		}
 	}
 	err := f.Runner.Run(ctx, cmd)
