@@ -1,0 +1,112 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/xenhost/xenhost/network"
+	"github.com/xenhost/xenhost/xen/host/owner"
+)
+
+// BootReport says what Boot found and did.
+type BootReport struct {
+	Fenced     []uuid.UUID `json:"fenced,omitempty"`     // handed away: seen to be without a device node
+	Started    []uuid.UUID `json:"started,omitempty"`    // were off and should run
+	Running    []uuid.UUID `json:"running,omitempty"`    // ran already
+	Unfinished []uuid.UUID `json:"unfinished,omitempty"` // in the middle of a move or of provisioning: resume or terminate
+}
+
+// Boot makes the host as its files say, after it was powered on and whenever
+// an agent starts: first what was handed away is fenced again, then the
+// network is made, then guests that should run are started, one after the
+// other. What fails is reported and the rest goes on.
+func (h *Host) Boot(ctx context.Context) (BootReport, error) {
+	var report BootReport
+	records, err := h.owners.List()
+	if err != nil {
+		return report, err
+	}
+	var errs []error
+	for _, r := range records {
+		switch r.State {
+		case owner.Fenced, owner.Released:
+			if err := h.refence(ctx, r); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			report.Fenced = append(report.Fenced, r.UUID)
+		case owner.Building, owner.Prepared, owner.Receiving, owner.Ready, owner.Committed:
+			report.Unfinished = append(report.Unfinished, r.UUID)
+		}
+	}
+	owned, err := h.owned(records)
+	errs = append(errs, err)
+	if err := h.applyNetwork(ctx, owned); err != nil {
+		return report, errors.Join(append(errs, err)...)
+	}
+	for _, g := range owned {
+		if g.Off {
+			continue
+		}
+		d, err := h.domain(ctx, g.UUID)
+		switch {
+		case err != nil:
+		case d != nil:
+			report.Running = append(report.Running, g.UUID)
+		default:
+			if err = h.Start(ctx, g.UUID); err == nil {
+				report.Started = append(report.Started, g.UUID)
+			}
+		}
+		errs = append(errs, err)
+	}
+	return report, errors.Join(errs...)
+}
+
+// refence makes sure that nothing of a guest that was handed away can start.
+// A guest that a live operation holds is that operation's to fence.
+func (h *Host) refence(ctx context.Context, r owner.Record) error {
+	l, err := h.Hold(r.UUID)
+	if err != nil {
+		return err
+	}
+	defer l.Release()
+	if r, err = l.Record(); err != nil || r.State != owner.Fenced && r.State != owner.Released {
+		return err
+	}
+	return l.Fence(ctx, r.Epoch)
+}
+
+// owned returns the definitions of the guests that this host may run.
+func (h *Host) owned(records []owner.Record) ([]Guest, error) {
+	var all []Guest
+	var errs []error
+	for _, r := range records {
+		if r.MayRun() != nil {
+			continue
+		}
+		g, err := h.guests.get(r.UUID, own)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("guest %s: %w", r.UUID, err))
+			continue
+		}
+		all = append(all, g)
+	}
+	return all, errors.Join(errs...)
+}
+
+// applyNetwork makes the host's network as Config.Base and the guests say.
+func (h *Host) applyNetwork(ctx context.Context, guests []Guest) error {
+	want := network.State{Bridges: h.base.Bridges, Masquerades: h.base.Masquerades}
+	for _, g := range guests {
+		want.Guests = append(want.Guests, g.Network())
+	}
+	plan, err := h.network.Apply(ctx, want)
+	if err == nil && !plan.Empty() {
+		h.log.Info("network", "steps", len(plan.Steps))
+	}
+	return err
+}

@@ -1,0 +1,43 @@
+// Package host composes a Xen host of its parts (domains, volumes, network) and
+// has the verbs that a hosting panel calls.
+//
+//	h := host.New(host.Config{
+//		Name:    "curacao",
+//		Domains: xl.New(dom0.Local{}, nil),
+//		Volumes: lvm.New(dom0.Local{}, nil),
+//		Network: network.New(nil),
+//	})
+//	g, err := h.Provision(ctx, host.Guest{Name: "web1", ...}, nil) // lvcreate, iptables-restore, xl create
+//	how, err := h.Stop(ctx, g.UUID)                                // xl shutdown
+//	err = h.Start(ctx, g.UUID)                                     // xl create
+//	err = h.Terminate(ctx, g.UUID)                                 // xl destroy, lvremove
+//
+// In a unit test the parts are xentest, lvmtest and networktest; nothing else
+// changes.
+//
+// # What is kept
+//
+// A Guest is the definition: what the guest should be. It stands in
+// guests/UUID.json below Config.StateDir, written so that a power failure
+// leaves the old or the new one. Beside it stands the owner record
+// (UUID.owner.json, package owner), which says whether this host may run the
+// guest. How far an operation got is never written down: it is read from the
+// host, from the domains and the tags of the volumes.
+//
+// # Who may change a guest
+//
+// One operation at a time: each verb holds the guest by an flock, which ends
+// with the process. ErrBusy tells that another operation has it now.
+//
+// # Moves
+//
+// The methods of Hold from Snapshot to Adopt are the two halves of a hand-over
+// on one host. Package migrate calls them in the order that is safe; a panel
+// has no need to.
+//
+// # What is not promised
+//
+// Verbs do not queue: a guest that is held is ErrBusy at once. An xl.cfg that
+// an admin wrote by hand is not looked at; that it can not start what was
+// handed away is because the volumes have no device nodes any more.
+package host

@@ -1,0 +1,108 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/google/uuid"
+
+	"github.com/xenhost/xenhost/lvm"
+	"github.com/xenhost/xenhost/network"
+	"github.com/xenhost/xenhost/xen"
+)
+
+// Guest is what a guest should be: domain, volumes, ports and forwards. It is
+// kept as one file a guest, and it is all that travels in a move.
+type Guest struct {
+	UUID    uuid.UUID `json:"uuid"` // the identity; Provision makes one if it is zero
+	Name    string    `json:"name"` // unique on its host; see xen.ValidName
+	Type    xen.Type  `json:"type"` // "" is PVH
+	Memory  int64     `json:"memory"`
+	VCPUs   int       `json:"vcpus"` // 0 is 1
+	Kernel  string    `json:"kernel"`
+	Ramdisk string    `json:"ramdisk,omitempty"`
+	Cmdline string    `json:"cmdline,omitempty"`
+	TSCMode string    `json:"tsc_mode,omitempty"`
+
+	Disks    []Disk            `json:"disks"`
+	Nics     []Nic             `json:"nics,omitempty"`
+	Forwards []network.Forward `json:"forwards,omitempty"`
+
+	// Off is what Stop leaves: the guest is not started when the host boots.
+	Off bool `json:"off,omitempty"`
+}
+
+// Disk is a volume of a guest. Its volume has the same name on every host.
+type Disk struct {
+	Dev    string `json:"dev"` // as the guest sees it: xvda
+	Volume lvm.ID `json:"volume"`
+	Size   int64  `json:"size"`           // bytes; rounded up to whole extents when it is made
+	Pool   string `json:"pool,omitempty"` // the thin pool, if it is a thin volume
+}
+
+// Nic is a network interface of a guest. Bridge and MAC stay as they are in a
+// move.
+type Nic struct {
+	Bridge    string       `json:"bridge"`
+	MAC       xen.MAC      `json:"mac"`
+	Addresses []netip.Addr `json:"addresses,omitempty"`
+}
+
+// Spec returns the domain to create; paths gives the device of each volume.
+func (g Guest) Spec(paths map[lvm.ID]string) xen.Spec {
+	s := xen.Spec{
+		Name: g.Name, UUID: g.UUID, Type: g.Type, Memory: g.Memory, VCPUs: g.VCPUs,
+		Kernel: g.Kernel, Ramdisk: g.Ramdisk, Cmdline: g.Cmdline, TSCMode: g.TSCMode,
+	}
+	for _, d := range g.Disks {
+		s.Disks = append(s.Disks, xen.Disk{Dev: d.Dev, Path: paths[d.Volume]})
+	}
+	for i, n := range g.Nics {
+		s.Vifs = append(s.Vifs, xen.Vif{Name: network.VifName(g.UUID, i), Bridge: n.Bridge, MAC: n.MAC})
+	}
+	return s
+}
+
+// Network returns the guest's share of the host's network.
+func (g Guest) Network() network.Guest {
+	n := network.Guest{UUID: g.UUID, Forwards: g.Forwards}
+	for i, nic := range g.Nics {
+		n.Ports = append(n.Ports, network.Port{
+			Vif: network.VifName(g.UUID, i), Bridge: nic.Bridge, MAC: nic.MAC, Addresses: nic.Addresses,
+		})
+	}
+	return n
+}
+
+// withDefaults fills in what may be left out.
+func (g Guest) withDefaults() Guest {
+	if g.Type == "" {
+		g.Type = xen.PVH
+	}
+	if g.VCPUs == 0 {
+		g.VCPUs = 1
+	}
+	return g
+}
+
+// Validate refuses what could not be run: xen.Spec's rules, and volumes named
+// twice or without a size. It touches nothing.
+func (g Guest) Validate() error {
+	paths := make(map[lvm.ID]string, len(g.Disks))
+	var errs []error
+	for _, d := range g.Disks {
+		if _, twice := paths[d.Volume]; twice {
+			errs = append(errs, fmt.Errorf("%w: volume %s is named twice", ErrInvalid, d.Volume))
+		}
+		paths[d.Volume] = "/dev/" + d.Volume.String()
+		if d.Size <= 0 {
+			errs = append(errs, fmt.Errorf("%w: disk %s has size %d", ErrInvalid, d.Dev, d.Size))
+		}
+		errs = append(errs, lvm.ValidName(d.Volume.Name+snapshotSuffix)) // a move needs room for its own name
+	}
+	if err := g.Spec(paths).Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}

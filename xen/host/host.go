@@ -1,0 +1,81 @@
+package host
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/xenhost/xenhost/lvm"
+	"github.com/xenhost/xenhost/network"
+	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/host/owner"
+)
+
+// Config composes a host of its parts. In a unit test they are the fakes.
+type Config struct {
+	// Name is this host's name, as its peers know it; same rules as a guest's.
+	Name    string
+	Domains xen.Domains
+	Volumes lvm.Manager
+	Network network.Manager
+
+	// StateDir holds guests/UUID.json and the owner records. "" is
+	// /var/lib/xenhost. It must be on a disk that survives a power failure.
+	StateDir string
+	// Base is the part of the network that belongs to no guest: bridges and
+	// masquerading. Boot applies it.
+	Base network.State
+	// Grace is how long Stop waits for a guest to power off; 0 is 60 s.
+	Grace time.Duration
+	// Log receives a line a change; nil is silent.
+	Log *slog.Logger
+}
+
+// Host is a Xen host and its guests. It is safe for concurrent use, also by
+// several processes: each guest is held by one operation at a time.
+type Host struct {
+	name    string
+	domains xen.Domains
+	volumes lvm.Manager
+	network network.Manager
+	guests  definitions
+	owners  *owner.Store
+	base    network.State
+	grace   time.Duration
+	log     *slog.Logger
+}
+
+// New composes a host. Nothing is read or changed before the first verb.
+func New(c Config) *Host {
+	if c.StateDir == "" {
+		c.StateDir = "/var/lib/xenhost"
+	}
+	if c.Grace == 0 {
+		c.Grace = 60 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	dir := filepath.Join(c.StateDir, "guests")
+	return &Host{
+		name: c.Name, domains: c.Domains, volumes: c.Volumes, network: c.Network,
+		guests: definitions{dir: dir}, owners: owner.NewStore(dir, nil),
+		base: c.Base, grace: c.Grace, log: c.Log.With("host", c.Name),
+	}
+}
+
+// Name returns the host's name.
+func (h *Host) Name() string { return h.name }
+
+// Domains returns the driver that the host was composed with.
+func (h *Host) Domains() xen.Domains { return h.domains }
+
+// Volumes returns the volumes that the host was composed with.
+func (h *Host) Volumes() lvm.Manager { return h.volumes }
+
+// Network returns the network that the host was composed with.
+func (h *Host) Network() network.Manager { return h.network }
+
+// Info says what the host is and has free.
+func (h *Host) Info(ctx context.Context) (xen.HostInfo, error) { return h.domains.Info(ctx) }
