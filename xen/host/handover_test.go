@@ -227,7 +227,7 @@ func TestReceiveRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, g := newWorld(t), web1(t)
-					c.arrange(t, w, &g)
+			c.arrange(t, w, &g)
 			l := hold(t, w)
 			_, err := l.Receive(t.Context(), g, 2)
 			require.ErrorIs(t, err, c.want)
