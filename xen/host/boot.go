@@ -30,14 +30,10 @@ func (h *Host) Boot(ctx context.Context) (BootReport, error) {
 		return report, err
 	}
 	var errs []error
+	report.Fenced, err = h.Refence(ctx)
+	errs = append(errs, err)
 	for _, r := range records {
 		switch r.State {
-		case owner.Fenced, owner.Released:
-			if err := h.refence(ctx, r); err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			report.Fenced = append(report.Fenced, r.UUID)
 		case owner.Building, owner.Prepared, owner.Receiving, owner.Ready, owner.Committed:
 			report.Unfinished = append(report.Unfinished, r.UUID)
 		}
@@ -66,8 +62,28 @@ func (h *Host) Boot(ctx context.Context) (BootReport, error) {
 	return report, errors.Join(errs...)
 }
 
-// refence makes sure that nothing of a guest that was handed away can start.
-// A guest that a live operation holds is that operation's to fence.
+// Refence makes sure that nothing of the guests that were handed away can
+// start here: their volumes are fenced again, whoever activated them. Every
+// agent does it first. It returns the guests that it looked at; one that a
+// live operation holds is that operation's to fence and is left out.
+func (h *Host) Refence(ctx context.Context) ([]uuid.UUID, error) {
+	records, err := h.owners.List()
+	errs := []error{err}
+	var fenced []uuid.UUID
+	for _, r := range records {
+		if r.State != owner.Fenced && r.State != owner.Released {
+			continue
+		}
+		switch err := h.refence(ctx, r); {
+		case err == nil:
+			fenced = append(fenced, r.UUID)
+		case !errors.Is(err, ErrBusy):
+			errs = append(errs, err)
+		}
+	}
+	return fenced, errors.Join(errs...)
+}
+
 func (h *Host) refence(ctx context.Context, r owner.Record) error {
 	l, err := h.Hold(r.UUID)
 	if err != nil {
