@@ -190,6 +190,11 @@ func (f *Fake) Remove(ctx context.Context, id lvm.ID) error {
 		return failed("remove", id.String(), err)
 	}
 	delete(g.volumes, id.Name)
+	for _, s := range g.volumes { // a thin snapshot lives on without its origin
+		if s.Origin == id.Name {
+			s.Origin = ""
+		}
+	}
 	err = errors.Join(os.RemoveAll(f.path(id)), os.RemoveAll(f.parked(id)), after)
 	return failed("remove", id.String(), err)
 }
