@@ -3,6 +3,9 @@ package xen
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
 )
 
 // What the standard errors have no word for. fs.ErrNotExist, fs.ErrExist,
@@ -30,7 +33,11 @@ func (e *Error) Error() string {
 	if e.Name == "" {
 		return fmt.Sprintf("xen: %s: %v", e.Op, e.Err)
 	}
-	return fmt.Sprintf("xen: %s %s: %v", e.Op, e.Name, e.Err)
+	name := e.Name
+	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) }) {
+		name = strconv.Quote(name) // a refused name must not write its own log lines
+	}
+	return fmt.Sprintf("xen: %s %s: %v", e.Op, name, e.Err)
 }
 
 // Unwrap returns Err.

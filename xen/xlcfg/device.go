@@ -1,0 +1,91 @@
+package xlcfg
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/xenhost/xenhost/xen"
+)
+
+// parseDisk reads a raw block device in any of the ways of
+// xl-disk-configuration(5): named parameters, positions, or both. target= takes
+// the rest of the string.
+func parseDisk(s string) (d xen.Disk, err error) {
+	if strings.ContainsAny(s, "\n\x00") {
+		return d, errors.New("has a newline or NUL, behind which xl looks for another parameter")
+	}
+	open := []string{"target", "format", "vdev", "access", "backendtype"} // not yet said
+	for rest := s; rest != ""; {
+		var item string
+		if v, ok := strings.CutPrefix(rest, "target="); ok {
+			item, rest = "target="+strings.TrimSuffix(v, ","), ""
+		} else {
+			item, rest, _ = strings.Cut(rest, ",")
+		}
+		key, value, named := strings.Cut(item, "=")
+		if !named {
+			value = item
+			key = open[0]
+			if path, ok := strings.CutPrefix(value, "phy:"); ok && key == "target" {
+				value = path
+				open = without(open, "format") // the old prefix says it
+			}
+			if key == "backendtype" {
+				return d, fmt.Errorf("%q is one value too many", item)
+			}
+		}
+		if !slices.Contains(open, key) {
+			return d, fmt.Errorf("%q has no place here", item)
+		}
+		open = without(open, key)
+		if err := setDisk(&d, key, value); err != nil {
+			return d, err
+		}
+	}
+	return d, nil
+}
+
+func without(words []string, word string) []string {
+	return slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == word })
+}
+
+func setDisk(d *xen.Disk, key, value string) error {
+	switch {
+	case key == "target" && strings.HasPrefix(value, "/"): // else xl adds /dev/, or it is a prefix that names a script
+		d.Path = value
+	case key == "vdev":
+		d.Dev = value
+	case key == "access" && (value == "rw" || value == "w"):
+		d.ReadOnly = false
+	case key == "access" && (value == "ro" || value == "r"):
+		d.ReadOnly = true
+	case key == "access" && value == "":
+	case key == "format" && (value == "raw" || value == ""):
+	case key == "backendtype" && value == "phy":
+	default:
+		return fmt.Errorf("%s %q has no place here", key, value)
+	}
+	return nil
+}
+
+// parseVif reads the part of xl-network-configuration(5) that a Spec can hold.
+func parseVif(s string) (v xen.Vif, err error) {
+	for item := range strings.SplitSeq(s, ",") {
+		key, value, _ := strings.Cut(item, "=")
+		switch key {
+		case "mac":
+			if v.MAC, err = xen.ParseMAC(value); err != nil {
+				return v, err
+			}
+		case "bridge":
+			v.Bridge = value
+		case "vifname":
+			v.Name = value
+		default:
+			return v, fmt.Errorf("%q has no place here", item)
+		}
+	}
+	return v, nil
+}
