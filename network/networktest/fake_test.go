@@ -58,3 +58,18 @@ address 192.168.0.10 on x7f3a0000.0 of 7f3a0000-0000-4000-8000-000000000001
 forward tcp *:8080 -> 192.168.0.10:80 of 7f3a0000-0000-4000-8000-000000000001
 `, f.String())
 }
+
+func TestFake(t *testing.T) {
+	networktest.TestManager(t, func(*testing.T) networktest.Site {
+		f := networktest.New(nil)
+		return networktest.Site{
+			Manager: f,
+			Foreign: network.Bridge{
+				Name: "xenint", Ports: []string{"eth1"},
+				Addresses: []netip.Prefix{netip.MustParsePrefix("192.168.0.1/16")},
+			},
+			Free:   [2]string{"eth2", "eth3"},
+			Listen: func(_ *testing.T, proto network.Proto, at netip.AddrPort) { f.Listen(proto, at) },
+		}
+	})
+}

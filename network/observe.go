@@ -1,0 +1,136 @@
+package network
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/vishvananda/netlink"
+
+	"github.com/xenhost/xenhost/xen/dom0"
+)
+
+// observed is the host as one look at it shows.
+type observed struct {
+	nat, filter ruleset
+	links       map[string]linkSeen
+	bridges     map[string]bridgeSeen
+	record
+	actual State // what of the record is in place
+}
+
+type linkSeen struct {
+	link   netlink.Link
+	master string // the bridge that it is in
+	alias  string
+}
+
+type bridgeSeen struct {
+	ours      bool
+	ports     []string
+	addresses []netip.Prefix
+}
+
+func bridgeAlias(name string) string { return "xenhost:br:" + name }
+
+// vifAlias marks a guest's vif, so that counters of interfaces can be told by
+// guest.
+func vifAlias(id uuid.UUID, vif string) string {
+	_, index, _ := strings.Cut(vif, ".")
+	return "xenhost:" + id.String() + ":" + index
+}
+
+// observe looks at both tables and the links.
+func (l *Linux) observe(ctx context.Context, k *kernel) (observed, error) {
+	seen, err := l.tables(ctx)
+	if err != nil {
+		return seen, err
+	}
+	if err := k.look(&seen); err != nil {
+		return seen, err
+	}
+	seen.record = recorded(seen.nat)
+	seen.actual = seen.linked(seen.inPlace())
+	return seen, nil
+}
+
+func (l *Linux) tables(ctx context.Context) (o observed, err error) {
+	if o.nat, err = l.save(ctx, "nat"); err != nil {
+		return o, err
+	}
+	o.filter, err = l.save(ctx, "filter")
+	return o, err
+}
+
+func (l *Linux) save(ctx context.Context, table string) (ruleset, error) {
+	out, err := dom0.Output(ctx, l.runner, l.iptables+"-save", "-t", table)
+	if err != nil {
+		return nil, err
+	}
+	return parseSave(string(out))
+}
+
+// look lists the links and the addresses.
+func (k *kernel) look(seen *observed) error {
+	list, err := k.LinkList()
+	if err != nil {
+		return fmt.Errorf("list links: %w", err)
+	}
+	addresses, err := k.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return fmt.Errorf("list addresses: %w", err)
+	}
+	seen.links, seen.bridges = map[string]linkSeen{}, map[string]bridgeSeen{}
+	name := map[int]string{}
+	for _, link := range list {
+		name[link.Attrs().Index] = link.Attrs().Name
+		if link.Type() == "bridge" {
+			ours := link.Attrs().Alias == bridgeAlias(link.Attrs().Name)
+			seen.bridges[link.Attrs().Name] = bridgeSeen{ours: ours}
+		}
+	}
+	for _, link := range list {
+		master := name[link.Attrs().MasterIndex]
+		seen.links[link.Attrs().Name] = linkSeen{link, master, link.Attrs().Alias}
+		if b, ok := seen.bridges[master]; ok {
+			b.ports = append(b.ports, link.Attrs().Name)
+			seen.bridges[master] = b
+		}
+	}
+	for _, a := range addresses {
+		ip, ok := netip.AddrFromSlice(a.IP)
+		bits, _ := a.Mask.Size()
+		if b, is := seen.bridges[name[a.LinkIndex]]; is && ok {
+			b.addresses = append(b.addresses, netip.PrefixFrom(ip.Unmap(), bits))
+			seen.bridges[name[a.LinkIndex]] = b
+		}
+	}
+	return nil
+}
+
+// linked leaves out what the links do not show.
+func (o observed) linked(s State) State {
+	s = s.Normalize()
+	bridges := s.Bridges
+	s.Bridges = nil
+	for _, b := range bridges {
+		have, ok := o.bridges[b.Name]
+		if !ok {
+			continue
+		}
+		b.Ports = slices.DeleteFunc(b.Ports, func(p string) bool { return !slices.Contains(have.ports, p) })
+		b.Addresses = slices.DeleteFunc(b.Addresses, func(a netip.Prefix) bool { return !slices.Contains(have.addresses, a) })
+		s.Bridges = append(s.Bridges, b)
+	}
+	for i := range s.Guests {
+		g := &s.Guests[i]
+		g.Ports = slices.DeleteFunc(g.Ports, func(p Port) bool {
+			vif, ok := o.links[p.Vif]
+			return ok && vif.master != p.Bridge
+		})
+	}
+	return s.Normalize()
+}

@@ -1,0 +1,112 @@
+package network
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// These files are read through the thread's own namespace.
+const (
+	procNet   = "/proc/thread-self/net/"
+	ipForward = "/proc/sys/net/ipv4/ip_forward"
+)
+
+// forwardPackets lets the host pass packets on, as sysctl net.ipv4.ip_forward=1.
+func (l *Linux) forwardPackets() error {
+	on := func() (bool, error) {
+		b, err := os.ReadFile(ipForward)
+		return strings.TrimSpace(string(b)) == "1", err
+	}
+	if is, err := on(); is || err != nil {
+		return err
+	}
+	l.log.Info("network", "verb", "change", "what", "net.ipv4.ip_forward is now 1")
+	if err := os.WriteFile(ipForward, []byte("1\n"), 0); err != nil {
+		return err
+	}
+	if is, err := on(); err != nil || !is {
+		return errors.Join(fmt.Errorf("%s is still 0", ipForward), err)
+	}
+	return nil
+}
+
+// legacyTables reports whether the namespace has tables of iptables-legacy;
+// asking iptables-legacy itself would make them.
+func legacyTables() (bool, error) {
+	b, err := os.ReadFile(procNet + "ip_tables_names")
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return len(b) > 0, err
+}
+
+// A socket is one that waits for others: TCP in LISTEN, UDP with no peer.
+type socket struct {
+	proto Proto
+	addr  netip.Addr // unspecified: every address
+	port  uint16
+}
+
+// takesFrom reports whether the forward would take what s waits for.
+func (f Forward) takesFrom(s socket) bool {
+	return s.proto == f.Proto && s.port == f.Port && !s.addr.IsLoopback() &&
+		(s.addr.IsUnspecified() || !f.Listen.IsValid() || f.Listen == s.addr)
+}
+
+// listening lists the sockets of dom0 that wait for others.
+func listening() ([]socket, error) {
+	var out []socket
+	for _, file := range []string{"tcp", "tcp6", "udp", "udp6"} {
+		b, err := os.ReadFile(procNet + file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // no IPv6
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, sockets(file, string(b))...)
+	}
+	return out, nil
+}
+
+// sockets reads one of these files; lines that it can not read are passed over.
+func sockets(file, text string) []socket {
+	var out []socket
+	proto, state := Proto(file[:3]), "0A"
+	if proto == UDP {
+		state = "07"
+	}
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) < 4 || f[3] != state {
+			continue
+		}
+		addr, port, ok := strings.Cut(f[1], ":")
+		n, err := strconv.ParseUint(port, 16, 16)
+		if a, valid := hexAddr(addr); ok && valid && err == nil {
+			out = append(out, socket{proto, a, uint16(n)})
+		}
+	}
+	return out
+}
+
+// hexAddr reads an address as the kernel prints it: 32-bit words in the byte
+// order of the machine, which is little-endian wherever Xen runs.
+func hexAddr(s string) (netip.Addr, bool) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b)%4 != 0 {
+		return netip.Addr{}, false
+	}
+	for word := range slices.Chunk(b, 4) {
+		slices.Reverse(word)
+	}
+	a, ok := netip.AddrFromSlice(b)
+	return a.Unmap(), ok
+}
