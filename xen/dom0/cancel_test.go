@@ -71,7 +71,7 @@ func TestNoKillEndsByItself(t *testing.T) {
 		"sees that nobody reads":        {`echo ready; while echo more; do :; done; echo saved >"$1"; exit 3`, 3},
 		"sees nothing and goes on":      {`echo ready; exec <&- >&-; sleep 0.1; echo saved >"$1"`, 0},
 		"may talk as much as it likes":  {`echo ready; cat >/dev/null; head -c 3000000 /dev/zero >&2; echo saved >"$1"`, 0},
-		"has a child that goes on, too": {`echo ready; (cat >/dev/null; echo saved >"$1") & wait`, 0},
+		"has a child that goes on, too": {`exec 3<&0; echo ready; (cat <&3 >/dev/null; echo saved >"$1") & wait`, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			leavesNothing(t)
