@@ -94,6 +94,9 @@ func (c *Client) node(ctx context.Context, v Volume) error {
 }
 
 func (c *Client) deactivate(ctx context.Context, id ID) error {
+	if err := id.Valid(); err != nil {
+		return err
+	}
 	entries, err := c.entries(ctx, id.Group)
 	if err != nil {
 		return err
