@@ -24,7 +24,6 @@ type street struct {
 	bridgeNF                 bool
 }
 
-//
 // The hosts either drop what they are not told to forward, or show bridged
 // frames to iptables; both at once would stop frames inside of a bridge, with
 // or without us.
