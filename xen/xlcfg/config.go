@@ -93,11 +93,15 @@ func (v Value) write(b *strings.Builder) {
 	b.WriteString("]")
 }
 
-// escapes are the only ones that every xl reads right: it always refuses \xNN
-// and loses what \NNN stands for.
-var escapes = map[byte]byte{
-	'"': '"', '\'': '\'', '\\': '\\',
-	'a': '\a', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t', 'v': '\v',
+// escape returns what a letter stands for behind a backslash. Only these are
+// read right by every xl: it always refuses \xNN and loses what \NNN stands for.
+func escape(letter byte) (c byte, ok bool) {
+	const letters, stand = `"'\abfnrtv`, "\"'\\\a\b\f\n\r\t\v"
+	i := strings.IndexByte(letters, letter)
+	if i < 0 {
+		return 0, false
+	}
+	return stand[i], true
 }
 
 // quote escapes the three bytes that would end a string: the double quote, the

@@ -134,7 +134,7 @@ func (l *lexer) text(n int) (token, error) {
 			return token{}, l.fail(t.raw, "NUL byte in quoted string")
 		case c == '\\':
 			body = body[1:]
-			plain, ok := escapes[body[0]]
+			plain, ok := escape(body[0])
 			switch {
 			case ok:
 				c = plain

@@ -1,0 +1,150 @@
+package xl
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/dom0"
+	"github.com/xenhost/xenhost/xen/internal/keyed"
+)
+
+// Options changes how a Driver works; the zero value is right for most hosts.
+type Options struct {
+	// Log gets one Info record per change; nil is silent.
+	Log *slog.Logger
+	// TempDir is where a configuration stands while xl reads it; "" is the
+	// system's directory. The files are 0600 and removed at once.
+	TempDir string
+	// Poll is how often the driver looks while it waits; 0 is 500 ms.
+	Poll time.Duration
+	// Limits end commands that hang.
+	Limits Limits
+}
+
+// Limits bound single operations; 0 is the default. They lie above libxl's own
+// time-outs (40 s for a hotplug script, 60 s for the answer to a shutdown), so
+// that xl can clean up before it is killed.
+type Limits struct {
+	Query    time.Duration // xl list, xl info, xl pause and the like: 60 s
+	Create   time.Duration // 180 s
+	Shutdown time.Duration // until the guest has said that it heard: 75 s
+	Destroy  time.Duration // until the domain is off the list: 120 s
+}
+
+// Driver runs the xl command of one dom0. It is safe for concurrent use: verbs
+// on one domain wait for each other, and so do creates and renames.
+type Driver struct {
+	runner  dom0.Runner
+	opts    Options
+	domains keyed.Mutex[uuid.UUID]
+	names   keyed.Mutex[struct{}] // xl looks at names and memory first and takes them later
+}
+
+var _ xen.Domains = (*Driver)(nil)
+
+// New returns a driver that runs xl through r; opts may be nil.
+func New(r dom0.Runner, opts *Options) *Driver {
+	d := &Driver{runner: r}
+	if opts != nil {
+		d.opts = *opts
+	}
+	for _, def := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&d.opts.Poll, 500 * time.Millisecond},
+		{&d.opts.Limits.Query, time.Minute},
+		{&d.opts.Limits.Create, 3 * time.Minute},
+		{&d.opts.Limits.Shutdown, 75 * time.Second},
+		{&d.opts.Limits.Destroy, 2 * time.Minute},
+	} {
+		if *def.field == 0 {
+			*def.field = def.value
+		}
+	}
+	if d.opts.Log == nil {
+		d.opts.Log = slog.New(slog.DiscardHandler)
+	}
+	return d
+}
+
+// answer is what a command said, whatever its exit code was.
+type answer struct {
+	stdout string
+	stderr string
+	err    error // *dom0.Error
+}
+
+// failure is the answer's error with its meaning, or nil.
+func (a answer) failure() error {
+	if a.err == nil {
+		return nil
+	}
+	return explain(a.stderr, a.err)
+}
+
+// run runs argv for at most limit.
+func (d *Driver) run(ctx context.Context, limit time.Duration, argv ...string) answer {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	err := d.runner.Run(ctx, dom0.Cmd{Args: argv, Stdout: &stdout, Stderr: &stderr})
+	return answer{stdout: stdout.String(), stderr: stderr.String(), err: err}
+}
+
+// on does work on the domain while nobody else does, and wraps its error.
+func (d *Driver) on(ctx context.Context, op, name string, id uuid.UUID, work func() error) error {
+	unlock, err := d.domains.Lock(ctx, id)
+	if err == nil {
+		defer unlock()
+		err = work()
+	}
+	return wrap(op, name, err)
+}
+
+func wrap(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &xen.Error{Op: op, Name: name, Err: err}
+}
+
+// poll calls look at once and then every Poll until it says true or fails, or
+// ctx ends.
+func (d *Driver) poll(ctx context.Context, look func() (bool, error)) error {
+	tick := time.NewTicker(d.opts.Poll)
+	defer tick.Stop()
+	for {
+		if done, err := look(); done || err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// monitored reports whether the process that xl create left behind for a
+// domain of this driver still runs. While it does, it can start the domain
+// again: after a reboot of the guest it waits two seconds with no domain on
+// the list.
+func (d *Driver) monitored(ctx context.Context, id uuid.UUID) (bool, error) {
+	a := d.run(ctx, d.opts.Limits.Query, "pgrep", "-f", configName(id))
+	var failed *dom0.Error
+	switch {
+	case a.err == nil:
+		return true, nil
+	case errors.As(a.err, &failed) && failed.ExitCode == 1:
+		return false, nil
+	}
+	return false, fmt.Errorf("look for the monitor: %w", a.err)
+}

@@ -1,0 +1,170 @@
+package xl_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenhost/xenhost/internal/lab/xenlab"
+	"github.com/xenhost/xenhost/internal/tier"
+	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/dom0"
+	"github.com/xenhost/xenhost/xen/dom0/dom0test"
+	"github.com/xenhost/xenhost/xen/xentest"
+	"github.com/xenhost/xenhost/xen/xl"
+	"github.com/xenhost/xenhost/xen/xlcfg"
+)
+
+// TestLab runs the tests of tier dom0 in a lab host.
+func TestLab(t *testing.T) {
+	lab := xenlab.Start(t, "curacao")
+	lab.MustHost(t, "curacao").Test(t, "github.com/xenhost/xenhost/xen/xl", nil)
+}
+
+// TestLive is the suite on the Xen of this host.
+func TestLive(t *testing.T) {
+	tier.Require(t, tier.Dom0)
+	guests := &guests{}
+	xentest.TestDomains(t, xentest.Harness{
+		New:         func(*testing.T) xen.Domains { return xl.New(dom0.Local{}, nil) },
+		Spec:        func(t *testing.T, typ xen.Type) xen.Spec { return guests.onVolume(t, typ) },
+		Types:       []xen.Type{xen.PVH, xen.PV},
+		Booted:      booted,
+		CreateTakes: 3 * time.Second,
+	})
+}
+
+const recording = "testdata/suite.txtar"
+
+// TestReplay is the suite on what xl answered in a lab host, but for the cases
+// that depend on the clock. XENHOST_RECORD=1 with tier dom0 records it again.
+func TestReplay(t *testing.T) {
+	guests := &guests{}
+	h := xentest.Harness{
+		Spec: func(_ *testing.T, typ xen.Type) xen.Spec { return guests.next(typ) },
+		Skip: map[string]string{
+			"PVH/shutdown of a guest that ignores it": "depends on the clock",
+			"PVH/cancelled create":                    "depends on the clock",
+		},
+	}
+	var real dom0.Runner
+	if tier.Demanded(tier.Dom0) {
+		real, h.Spec, h.Booted = dom0.Local{}, guests.onVolume, booted
+		if os.Getenv(dom0test.RecordEnv) == "" {
+			t.Log("replays: TestLive is what runs here")
+		}
+	}
+	runner := dom0test.Open(t, recording, real, &dom0test.Options{Rewrite: func(arg string) string {
+		if name := filepath.Base(arg); strings.HasPrefix(name, "xl-") && strings.HasSuffix(name, ".cfg") {
+			return "/tmp/" + name[:len("xl-")+36] + ".cfg"
+		}
+		return arg
+	}})
+	h.New = func(*testing.T) xen.Domains { return xl.New(runner, &xl.Options{TempDir: t.TempDir(), Poll: poll(real)}) }
+	xentest.TestDomains(t, h)
+}
+
+func poll(real dom0.Runner) time.Duration {
+	if real == nil {
+		return time.Millisecond
+	}
+	return time.Second
+}
+
+// guests makes specs that differ in all that must differ, the same in each run.
+type guests struct{ n int }
+
+func (g *guests) next(typ xen.Type) xen.Spec {
+	g.n++
+	spec := xen.Spec{
+		UUID: uuid.NewSHA1(uuid.NameSpaceOID, fmt.Append(nil, "suite", g.n)), Type: typ, Memory: 128 << 20, VCPUs: 1,
+		Kernel: xenlab.GuestKernel, Ramdisk: xenlab.GuestRamdisk,
+		Cmdline: xenlab.Guest{Name: "suite", IP: g.ip() + "/24"}.Args(),
+		Disks:   []xen.Disk{{Dev: "xvda", Path: fmt.Sprintf("/dev/guests/suite%d", g.n)}},
+		Vifs:    []xen.Vif{{Name: fmt.Sprintf("suite%d.0", g.n), Bridge: "xenint", MAC: xen.MAC{0, 0x16, 0x3e, 0, 1, byte(g.n)}}},
+	}
+	if typ == xen.PVH {
+		spec.TSCMode = "native" // the emulated CPU needs it
+	}
+	return spec
+}
+
+func (g *guests) ip() string { return fmt.Sprintf("192.168.0.%d", 100+g.n) }
+
+func (g *guests) onVolume(t *testing.T, typ xen.Type) xen.Spec {
+	t.Helper()
+	spec := g.next(typ)
+	name := filepath.Base(spec.Disks[0].Path)
+	command(t, "lvcreate", "-y", "-q", "-Wy", "-Zy", "-L", "16m", "-n", name, "guests")
+	t.Cleanup(func() { command(t, "lvremove", "-y", "-q", "guests/"+name) })
+	return spec
+}
+
+func command(t *testing.T, argv ...string) string {
+	t.Helper()
+	out, err := dom0.Output(context.Background(), dom0.Local{}, argv...)
+	require.NoError(t, err)
+	return string(out)
+}
+
+// booted waits until the guest answers on its port 80.
+func booted(t *testing.T, spec xen.Spec) {
+	t.Helper()
+	_, ip, _ := strings.Cut(spec.Cmdline, "g.ip=")
+	ip, _, _ = strings.Cut(ip, "/")
+	require.Eventually(t, func() bool {
+		conn, err := net.DialTimeout("tcp", net.JoinHostPort(ip, "80"), 2*time.Second)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	}, 3*time.Minute, time.Second, "the guest answers at %s", ip)
+}
+
+// TestDryRun gives configurations with difficult strings to xl's own parser and
+// reads its JSON: each string arrives whole, and nothing else does.
+func TestDryRun(t *testing.T) {
+	tier.Require(t, tier.Dom0)
+	base := (&guests{}).next(xen.PVH)
+	for _, text := range []string{
+		`plain`, `a "quoted" word`, `it's \ back\\slash \n \x41 \101`, `"; bootloader="/tmp/x`, "é\u2028 # no comment; [ ] = +=", `$(id) %s`,
+	} {
+		spec := base.Clone()
+		spec.Name, spec.Cmdline, spec.Kernel = "suite-dry", text, "/lab/"+strings.TrimRight(strings.ReplaceAll(text, "/", "-"), "-")
+		config, err := xlcfg.Render(spec)
+		require.NoError(t, err)
+		file := filepath.Join(t.TempDir(), "dry.cfg")
+		require.NoError(t, os.WriteFile(file, []byte(config), 0o600))
+		var seen struct {
+			Info struct {
+				Name string `json:"name"`
+				UUID string `json:"uuid"`
+			} `json:"c_info"`
+			Build map[string]any   `json:"b_info"`
+			Disks []map[string]any `json:"disks"`
+			Nics  []map[string]any `json:"nics"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(command(t, "xl", "-N", "create", file)), &seen), text)
+		assert.Equal(t, spec.Name, seen.Info.Name)
+		assert.Equal(t, spec.UUID.String(), seen.Info.UUID)
+		assert.Equal(t, text, seen.Build["cmdline"])
+		assert.Equal(t, spec.Kernel, seen.Build["kernel"])
+		assert.NotContains(t, seen.Build, "bootloader")
+		require.Len(t, seen.Disks, 1)
+		assert.Equal(t, spec.Disks[0].Path, seen.Disks[0]["pdev_path"])
+		assert.NotContains(t, seen.Disks[0], "script")
+		require.Len(t, seen.Nics, 1)
+		assert.Equal(t, spec.Vifs[0].Bridge, seen.Nics[0]["bridge"])
+		assert.Equal(t, spec.Vifs[0].MAC.String(), seen.Nics[0]["mac"])
+	}
+}
