@@ -1,2 +1,59 @@
-// Package lvm manages volume groups, volumes and snapshots.
+// Package lvm manages volume groups, volumes and snapshots of one host, by
+// lvm(8), and tells which blocks changed since a snapshot.
+//
+// A group is divided into extents (mostly 4 MiB); sizes of volumes are whole
+// extents. A thick volume has its extents from the start; a thin one takes
+// blocks from a pool as it is written. A snapshot shows its origin as it was. A
+// volume is active while its device node /dev/GROUP/NAME is there, and open
+// while a domain, a mount or a Device uses it. Its activation-skip flag (Skip)
+// keeps vgchange -ay, and so every boot script, from activating it.
+//
+// A disk for a new guest, copied while the guest writes, and given back:
+//
+//	c := lvm.New(dom0.Local{}, nil)
+//
+//	// lvcreate -L 10g -n web1 guests, then zeroed before anyone gets it
+//	web1 := lvm.ID{Group: "guests", Name: "web1"}
+//	v, err := c.Create(ctx, lvm.Spec{ID: web1, Size: 10 << 30, Tags: []string{"xenhost.owner=curacao"}})
+//
+//	// lvcreate -s -c 4k -l 100%ORIGIN -n web1-copy guests/web1
+//	snap, err := c.Snapshot(ctx, web1, "web1-copy", nil)
+//
+//	// the table of /dev/mapper/guests-web1--copy-cow, read past the page cache
+//	extents, err := c.Changed(ctx, snap.ID)
+//
+//	// lvremove guests/web1-copy; lvchange -an guests/web1; lvremove guests/web1
+//	err = c.Remove(ctx, snap.ID)
+//	err = c.Deactivate(ctx, web1) // lvm.ErrBusy while a domain has it
+//	err = c.Remove(ctx, web1)
+//
+// # The last owner's data
+//
+// lvcreate hands out what was on the disk before; Create does not. It makes a
+// thick volume inactive, with the activation-skip flag and the tag
+// xenhost.state=wiping, zeroes all of it, looks at samples, and only then takes
+// tag and flag away, in one change of the metadata. Killed anywhere in between,
+// it leaves a volume that no boot script activates and that Activate refuses
+// (ErrUnwiped). Create of the same volume finishes it; Remove gives it back.
+// While a process is zeroing the device node is there: a domain that is started
+// on it by hand at that moment is not prevented. Thin pools zero their blocks
+// themselves; one that was told not to is refused.
+//
+// # What is promised, and what is not
+//
+// After each change the state is read back, and what LVM reported is compared
+// with what is there. Failures are told by that state too, never by what LVM
+// printed; a failure that the state does not explain is LVM's own *dom0.Error.
+// Commands that change something are not killed when their context ends, since
+// half a change can leave a guest's disk suspended: they may outlast it.
+//
+// Pools never promise more than they hold, snapshots included; one that others
+// made and oversold is not watched. Create, Snapshot and Tag use one commit of
+// LVM's metadata per command; nothing spans two volumes. There is no resizing,
+// merging, mirroring or caching here, and volumes made of those are shown as
+// Other. Changed knows thick snapshots only. Set devices/scan_lvs to 0 (LVM's
+// default), so that dom0 never looks for groups inside its guests' disks.
+//
+// The package lvmtest has a Fake to test against, and the suite that it and the
+// Client pass.
 package lvm

@@ -175,7 +175,7 @@ func Removable(have []Volume, v Volume) error {
 		}
 	}
 	if len(names) > 0 {
-		return fmt.Errorf("%w: %s depend on it", ErrBusy, strings.Join(names, ", "))
+		return fmt.Errorf("%w: needed by %s", ErrBusy, strings.Join(names, ", "))
 	}
 	return nil
 }
