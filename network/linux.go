@@ -183,7 +183,7 @@ func (l *Linux) replace(ctx context.Context, k *kernel, id uuid.UUID, want *Gues
 	next := seen.record.state.Without(id)
 	if want != nil {
 		next = next.With(*want)
-		if err := next.validate(); err != nil {
+		if err := next.validateGuest(*want); err != nil {
 			return err
 		}
 		if err := l.allowed(seen, next, []Guest{*want}); err != nil {

@@ -19,7 +19,7 @@ func (s State) Validate() error {
 }
 
 func (s State) validate() error {
-	c := claims{names: map[string]claim{}, macs: map[MAC]claim{}, addrs: map[netip.Addr]claim{}, ports: map[service][]listener{}}
+	c := newClaims()
 	for _, b := range s.Bridges {
 		if err := c.bridge(b); err != nil {
 			return fmt.Errorf("bridge %q: %w", b.Name, err)
@@ -41,6 +41,21 @@ func (s State) validate() error {
 		}
 	}
 	return nil
+}
+
+// validateGuest looks at one guest of s only, so that what is wrong with another
+// one does not stand in its way.
+func (s State) validateGuest(g Guest) error {
+	c := newClaims()
+	for _, b := range s.Bridges {
+		_ = c.bridge(b)
+	}
+	for _, other := range s.Guests {
+		if other.UUID != g.UUID {
+			_ = c.guest(other)
+		}
+	}
+	return c.guest(g)
 }
 
 // A claim says who has a name or address; guests have a UUID, the host none.
@@ -65,6 +80,10 @@ type claims struct {
 	macs  map[MAC]claim
 	addrs map[netip.Addr]claim
 	ports map[service][]listener
+}
+
+func newClaims() *claims {
+	return &claims{names: map[string]claim{}, macs: map[MAC]claim{}, addrs: map[netip.Addr]claim{}, ports: map[service][]listener{}}
 }
 
 // take claims key for who, or tells who has it.

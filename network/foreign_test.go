@@ -1,0 +1,154 @@
+package network_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenhost/xenhost/network"
+)
+
+// saved is all that iptables-save prints, without times and counters.
+func (s space) saved(t *testing.T, variant string) string {
+	t.Helper()
+	text := s.run(t, "", variant+"-save")
+	text = regexp.MustCompile(`(?m)^#.*\n`).ReplaceAllString(text, "")
+	return regexp.MustCompile(`\[\d+:\d+\]`).ReplaceAllString(text, "")
+}
+
+// foreign is what of it is not ours.
+func foreign(text string) string {
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		if !strings.Contains(line, "XH-") {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
+}
+
+// randomRules is a restore script such as firewalls, Docker and operators leave.
+func randomRules(r *rand.Rand) string {
+	var b strings.Builder
+	addr := func() string {
+		return fmt.Sprintf("%d.%d.%d.%d/%d", 1+r.IntN(200), r.IntN(256), r.IntN(256), r.IntN(256), 8+r.IntN(25))
+	}
+	match := func() string {
+		choices := []string{
+			"-s " + addr(), "! -d " + addr(), "-m conntrack --ctstate RELATED,ESTABLISHED",
+			[]string{"-p tcp -m tcp --dport ", "-p udp -m udp --sport "}[r.IntN(2)] + fmt.Sprint(1+r.IntN(65535)),
+			`-m comment --comment "the \"operator's\" own; xenhost: guest"`, "-m addrtype --dst-type LOCAL", "-m mark --mark 0x7/0xff",
+		}
+		r.Shuffle(len(choices), func(i, j int) { choices[i], choices[j] = choices[j], choices[i] })
+		return strings.Join(choices[:r.IntN(2)+1], " ")
+	}
+	b.WriteString("*filter\n:DOCKER-USER - [0:0]\n:f2b-sshd - [0:0]\n")
+	for range r.IntN(12) {
+		chain := []string{"INPUT", "FORWARD", "OUTPUT", "DOCKER-USER", "f2b-sshd"}[r.IntN(5)]
+		target := []string{"ACCEPT", "DROP", "RETURN", "REJECT"}[r.IntN(4)]
+		fmt.Fprintf(&b, "-A %s %s -j %s\n", chain, match(), target)
+	}
+	b.WriteString("COMMIT\n*nat\n:DOCKER - [0:0]\n-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n")
+	for range r.IntN(12) {
+		fmt.Fprintf(&b, "-A DOCKER -p tcp -m tcp --dport %d -j DNAT --to-destination 172.17.0.2:%d\n", 1+r.IntN(65535), 1+r.IntN(65535))
+	}
+	fmt.Fprintf(&b, "-A POSTROUTING -s %s ! -o docker0 -j MASQUERADE\nCOMMIT\n*mangle\n-A PREROUTING -i eth0 -j MARK --set-xmark 0x%x/0xffffffff\nCOMMIT\n", addr(), r.IntN(1<<16))
+	return b.String()
+}
+
+// TestForeignRules: whatever else is in the tables, it is the same byte by
+// byte while we work, and all is as before when nothing of ours is wanted.
+func TestForeignRules(t *testing.T) {
+	needNamespaces(t)
+	const rounds = 25
+	for _, variant := range variants() {
+		t.Run(variant, func(t *testing.T) {
+			s := newSpace(t)
+			s.ip(t, "link add xenint type bridge")
+			m := s.manager(t, variant)
+			for seed := range uint64(rounds) {
+				s.run(t, randomRules(rand.New(rand.NewPCG(seed, 1))), variant+"-restore")
+				before := s.saved(t, variant)
+				_, err := m.Apply(t.Context(), network.State{
+					Bridges:     []network.Bridge{{Name: "xhbr0", Addresses: []netip.Prefix{netip.MustParsePrefix("10.9.0.1/24")}}},
+					Masquerades: []network.Masquerade{{Source: netip.MustParsePrefix("192.168.0.0/16"), Out: "eth0"}},
+					Guests:      []network.Guest{guest(1, forward(network.TCP, 8080, 1, 80))},
+				})
+				require.NoError(t, err, "seed %d", seed)
+				f := forward(network.UDP, 53, 2, 53)
+				f.Return = network.ReturnIngress
+				require.NoError(t, m.Set(t.Context(), guest(2, f)))
+				require.NoError(t, m.Remove(t.Context(), guest(1).UUID))
+				assert.Equal(t, before, foreign(s.saved(t, variant)), "seed %d", seed)
+				_, err = m.Apply(t.Context(), network.State{})
+				require.NoError(t, err)
+				require.Equal(t, before, s.saved(t, variant), "seed %d", seed)
+			}
+		})
+	}
+}
+
+func TestForeignLinks(t *testing.T) {
+	needNamespaces(t)
+	s := newSpace(t)
+	m := s.manager(t, "iptables")
+	s.ip(t,
+		"link add eth0 type veth peer name eth1", "address add 203.0.113.1/24 dev eth0",
+		"link add tap0 type veth peer name tap1", "link add xenint type veth peer name peer0")
+
+	ours := network.State{Bridges: []network.Bridge{{Name: "xhbr0", Ports: []string{"eth1"}}}}
+	_, err := m.Apply(t.Context(), ours)
+	require.NoError(t, err)
+
+	_, err = m.Apply(t.Context(), network.State{Bridges: []network.Bridge{{Name: "xhbr0", Ports: []string{"eth0", "eth1"}}}})
+	require.ErrorIs(t, err, network.ErrForeign, "dom0 has its address there")
+	_, err = m.Apply(t.Context(), network.State{Bridges: []network.Bridge{{Name: "xenint"}}})
+	require.ErrorIs(t, err, network.ErrForeign, "not a bridge")
+
+	s.ip(t, "link set tap0 master xhbr0", "address add 10.9.9.9/24 dev xhbr0")
+	have, err := m.Read(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, ours, have, "what others add to our bridge is not ours")
+	_, err = m.Apply(t.Context(), network.State{})
+	require.ErrorIs(t, err, network.ErrForeign, "the bridge still holds tap0")
+	assert.ErrorContains(t, err, "tap0")
+	s.ip(t, "link set tap0 nomaster")
+	_, err = m.Apply(t.Context(), network.State{})
+	require.NoError(t, err)
+	assert.NotContains(t, s.run(t, "", "ip", "link"), "xhbr0")
+}
+
+func TestForeignVif(t *testing.T) {
+	needNamespaces(t)
+	s := newSpace(t)
+	m := s.manager(t, "iptables")
+	g := guest(1)
+	s.ip(t, "link add xenint type bridge", "link add "+g.Ports[0].Vif+" type veth peer name peer0",
+		"link set "+g.Ports[0].Vif+" alias xenhost:someone-else:0")
+	require.ErrorIs(t, m.Set(t.Context(), g), network.ErrConflict)
+	have, err := m.Read(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, network.State{}, have)
+}
+
+func TestOtherVariant(t *testing.T) {
+	needNamespaces(t)
+	for i, variant := range variants() {
+		t.Run("rules by "+variant, func(t *testing.T) {
+			s := newSpace(t)
+			s.ip(t, "link add xenint type bridge")
+			require.NoError(t, s.manager(t, variant).Set(t.Context(), guest(1)))
+			_, err := s.manager(t, variants()[1-i]).Read(t.Context())
+			require.ErrorIs(t, err, network.ErrForeign)
+			require.NoError(t, s.manager(t, variant).Remove(t.Context(), guest(1).UUID))
+			_, err = s.manager(t, variants()[1-i]).Read(t.Context())
+			require.NoError(t, err)
+		})
+	}
+}
