@@ -1,0 +1,84 @@
+package migrate
+
+import (
+	"github.com/google/uuid"
+
+	"github.com/xenhost/xenhost/migrate/blockcopy"
+	"github.com/xenhost/xenhost/migrate/handover"
+	"github.com/xenhost/xenhost/xen/host"
+)
+
+// The verbs of the protocol. A name here is what the other side looks up; it
+// refuses what it does not know.
+const (
+	verbHello = "hello"
+
+	verbInfo      = "info"
+	verbGuests    = "guests"
+	verbGuest     = "guest"
+	verbFind      = "find"
+	verbProvision = "provision" // then the images, in the order of provisionArgs.Images
+	verbStart     = "start"
+	verbStop      = "stop"
+	verbTerminate = "terminate"
+
+	verbHold     = "hold" // the hold lasts as long as this call's stream
+	verbObserve  = "hold.observe"
+	verbPut      = "hold.put"
+	verbUp       = "hold.start"
+	verbDown     = "hold.stop"
+	verbSum      = "hold.sum"
+	verbSnapshot = "hold.snapshot"
+	verbChanged  = "hold.changed"
+	verbSend     = "hold.send" // answered by bulk data, then the reply
+	verbFence    = "hold.fence"
+	verbUnfence  = "hold.unfence"
+	verbPutAside = "hold.put-aside"
+	verbSurvey   = "hold.survey"
+	verbReceive  = "hold.receive"
+	verbAccept   = "hold.accept" // then bulk data
+	verbDiscard  = "hold.discard"
+	verbAdopt    = "hold.adopt"
+)
+
+type helloArgs struct {
+	Version int    `json:"version"`
+	Name    string `json:"name,omitempty"` // of the host that dials; empty: it is none
+}
+
+type guestArgs struct {
+	UUID uuid.UUID `json:"uuid"`
+}
+
+type findArgs struct {
+	Name string `json:"name"`
+}
+
+type provisionArgs struct {
+	Guest   host.Guest `json:"guest"`
+	Stopped bool       `json:"stopped,omitempty"`
+	Images  []string   `json:"images,omitempty"` // Disk.Dev of each image that follows
+}
+
+type diskArgs struct {
+	Dev string `json:"dev"`
+}
+
+type sendArgs struct {
+	From     handover.Reading   `json:"from"`
+	Transfer blockcopy.Transfer `json:"transfer"`
+}
+
+type fenceArgs struct {
+	Epoch uint64 `json:"epoch"`
+}
+
+type receiveArgs struct {
+	Guest host.Guest `json:"guest"`
+	Epoch uint64     `json:"epoch"`
+}
+
+type acceptArgs struct {
+	Dev      string             `json:"dev"`
+	Transfer blockcopy.Transfer `json:"transfer"`
+}

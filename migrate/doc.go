@@ -1,0 +1,49 @@
+// Package migrate moves guests between two hosts that share nothing but a
+// connection, and lets a program use a host from another one.
+//
+// On each host an agent serves connections; whoever moves dials:
+//
+//	err := migrate.Serve(ctx, islay, conn, nil)            // on islay: conn is its end of the connection
+//
+//	remote, err := migrate.Dial(ctx, conn, &migrate.DialOptions{Name: "curacao"})
+//	plan, err := migrate.PlanMove(ctx, curacao, remote, guest, migrate.Cold, nil)
+//	fmt.Print(plan)                                        // the dry run
+//	report, err := plan.Run(ctx)
+//	...
+//	report, err = migrate.Resume(ctx, curacao, remote, guest, nil) // after whatever happened, from either host
+//
+// conn is anything that reads and writes: the stdin and stdout of
+// "ssh islay agent serve", a net.Pipe in a test. It must be authenticated and
+// encrypted by whoever made it. A Remote has the verbs of a *host.Host, so a
+// panel uses hosts near and far through one interface, Host. Either side of a
+// move may be near or far; the bytes pass through the mover.
+//
+// # Words
+//
+// The source gives a guest away, the target gets it. The cut-over is the
+// durable record by which the source gives the guest up; before it every
+// failure goes back, after it forward. Downtime is from the request to power
+// off until the domain runs at the target. What a move is made of, in order,
+// is in package handover; how bytes travel is in package blockcopy.
+//
+// # Promised
+//
+//   - At no moment do two copies run, whatever is killed: the mover, an agent,
+//     either host, the connection. No host starts a stale copy.
+//   - Disks are compared by SHA-256, read again on both hosts, before the
+//     source gives the guest up. MAC, addresses and forwards stay.
+//   - A failure before the cut-over leaves the guest on the source, started
+//     again if it had been stopped; Run does that before it returns.
+//   - What a kill or a dead host leaves, Resume ends: from either host, in any
+//     order, as often as one likes.
+//   - The source's volumes are never removed. They are fenced: neither
+//     vgchange -ay nor xl create of the old configuration starts them.
+//
+// # Not promised
+//
+//   - A guest that is handed over while its target dies in the same second
+//     runs nowhere until the target is back: that is the price of never two.
+//   - Memory does not move: a cold move is a reboot. A guest that does not
+//     power off when asked is cut off after the host's grace.
+//   - A copy that was interrupted begins again.
+package migrate

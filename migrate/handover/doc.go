@@ -1,0 +1,51 @@
+// Package handover is the order in which a guest changes its host, and the
+// rule by which an interrupted change ends.
+//
+// Each host keeps one durable owner record a guest (package owner). At the
+// source of a move it goes Running(e), Prepared(e), Fenced(e+1), Released(e+1);
+// at the target Receiving(e+1), Ready, Committed, Running(e+1). The steps of a
+// cold move and what they leave:
+//
+//	step       on      record after          a failure here
+//	prepare    source  Prepared              back
+//	offer      target  Receiving             back
+//	receive    target                        back; volumes locked against boot scripts
+//	snapshot   source                        back
+//	copy       both                          back
+//	stop       source                        back: the guest is started again
+//	changes    both                          back
+//	verify     both                          back
+//	ready      target  Ready                 back
+//	fence      source                        back: volumes are unlocked again
+//	give up    source  Fenced                -- the cut-over: from here on forward
+//	commit     target  Committed             forward
+//	adopt      target                        forward
+//	own        target  Running               forward
+//	start      target                        forward
+//	put aside  source                        forward
+//	release    source  Released
+//
+// Two things keep a guest from running twice. A record allows a start on one
+// host at most: the source's until Fenced is on its disk, the target's from
+// Committed on, which is written after it. And volumes that are fenced, or not
+// yet adopted, are inactive with LVM's activation-skip flag, so that no boot
+// script, no xl create and no admin's vgchange -ay starts what the record
+// forbids.
+//
+// Nothing remembers how far a hand-over got. Decide reads the two records, as
+// they are while the guest is held on both hosts, and says which Way is left;
+// the verbs of Pair do what is missing. A fence is lifted only when the
+// target's Aborted is durable; a committed move is never aborted.
+//
+//	records of source, target        way
+//	Prepared|Running, Receiving|Ready  back
+//	Prepared, anything that lost       back
+//	Fenced, Ready|Committed|Running    forward
+//	Fenced, Aborted                    lift: the source gets it back with a new epoch
+//	Running twice                      yield: the lower epoch gives in
+//	Running, Released|Aborted|none     nothing
+//	anything else                      ErrConflict: a person decides, nothing is started
+//
+// A Side is one host of it: Local over a held host.Host, and what package
+// migrate puts in front of one at the other end of a connection.
+package handover

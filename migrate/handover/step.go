@@ -1,0 +1,49 @@
+package handover
+
+// Step is one effect of a move, on one host.
+type Step struct {
+	Name Name   `json:"name"`
+	Host string `json:"host"`
+	Dev  string `json:"dev,omitempty"` // the disk, of a step that is done for each
+}
+
+// String reads as "copy xvda on islay".
+func (s Step) String() string {
+	t := string(s.Name)
+	if s.Dev != "" {
+		t += " " + s.Dev
+	}
+	return t + " on " + s.Host
+}
+
+// Name names a step.
+type Name string
+
+// The steps of a cold move, in order.
+const (
+	Prepare  Name = "prepare"  // source record: Prepared
+	Offer    Name = "offer"    // target record: Receiving
+	Receive  Name = "receive"  // target makes the volumes
+	Snapshot Name = "snapshot" // source makes snapshots
+	Copy     Name = "copy"     // each disk, while the guest runs
+	Stop     Name = "stop"     // the guest is asked to power off: downtime begins
+	Changes  Name = "changes"  // each disk: what changed since the snapshot
+	Verify   Name = "verify"   // each disk: both hosts read it again
+	Ready    Name = "ready"    // target record: Ready
+	Fence    Name = "fence"    // source makes its volumes unusable
+	GiveUp   Name = "give up"  // source record: Fenced; from here on only forward
+	Commit   Name = "commit"   // target record: Committed
+	Adopt    Name = "adopt"    // target: definition, volumes, network
+	Own      Name = "own"      // target record: Running
+	Start    Name = "start"    // the guest starts: downtime ends
+	PutAside Name = "put aside"
+	Release  Name = "release" // source record: Released
+)
+
+// The steps of a way back.
+const (
+	Unfence Name = "unfence" // source: volumes usable, snapshots gone
+	Keep    Name = "keep"    // source record: Running
+	Discard Name = "discard" // target: volumes gone
+	Abort   Name = "abort"   // target record: Aborted
+)

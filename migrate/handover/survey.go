@@ -1,0 +1,109 @@
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/xenhost/xenhost/lvm"
+	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/host"
+)
+
+// Survey implements Target.
+func (l *Local) Survey(ctx context.Context, g host.Guest) (Survey, error) {
+	var s Survey
+	if err := g.Validate(); err != nil {
+		return s, err
+	}
+	for _, look := range []func(context.Context, host.Guest, *Survey) error{l.surveyDomains, l.surveyNames, l.surveyVolumes} {
+		if err := look(ctx, g, &s); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+func (s *Survey) problem(format string, a ...any) {
+	s.Problems = append(s.Problems, fmt.Sprintf(format, a...))
+}
+
+// surveyDomains asks the hypervisor, if its driver can tell beforehand.
+func (l *Local) surveyDomains(ctx context.Context, g host.Guest, s *Survey) error {
+	if c, ok := l.host.Domains().(xen.Checker); ok {
+		paths := make(map[lvm.ID]string, len(g.Disks))
+		for _, d := range g.Disks {
+			paths[d.Volume] = "/dev/" + d.Volume.String()
+		}
+		if err := c.Check(ctx, g.Spec(paths)); err != nil {
+			s.problem("%v", err)
+		}
+		return ctx.Err()
+	}
+	info, err := l.host.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if info.FreeMemory < g.Memory {
+		s.problem("memory: %d bytes are free, the guest needs %d", info.FreeMemory, g.Memory)
+	}
+	domains, err := l.host.Domains().List(ctx)
+	for _, d := range domains {
+		if d.UUID == g.UUID || d.Name == g.Name {
+			s.problem("domain %d (%s, %s) runs there", d.ID, d.Name, d.UUID)
+		}
+	}
+	return err
+}
+
+// surveyNames looks for another guest of the guest's name.
+func (l *Local) surveyNames(ctx context.Context, g host.Guest, s *Survey) error {
+	other, err := l.host.Find(ctx, g.Name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, host.ErrInvalid): // none, or only some that were handed away
+		return nil
+	case err != nil:
+		return err
+	case other.UUID == g.UUID:
+		return nil
+	}
+	st, err := l.host.Guest(ctx, other.UUID)
+	if err == nil && st.Owner.MayRun() == nil {
+		s.problem("name: guest %s there is called %s too", other.UUID, g.Name)
+	}
+	return err
+}
+
+func (l *Local) surveyVolumes(ctx context.Context, g host.Guest, s *Survey) error {
+	groups, err := l.host.Volumes().Groups(ctx)
+	if err != nil {
+		return err
+	}
+	known := make(map[string]bool, len(groups))
+	for _, group := range groups {
+		known[group.Name] = true
+		disks := slices.DeleteFunc(slices.Clone(g.Disks), func(d host.Disk) bool { return d.Volume.Group != group.Name })
+		if len(disks) == 0 {
+			continue
+		}
+		volumes, err := l.host.Volumes().Volumes(ctx, group.Name)
+		if err != nil {
+			return err
+		}
+		for _, v := range volumes {
+			if slices.ContainsFunc(disks, func(d host.Disk) bool { return d.Volume == v.ID }) {
+				s.Kept = append(s.Kept, v)
+			}
+		}
+		s.Problems = append(s.Problems, room(g, group, volumes, disks)...)
+		s.Snapshots = append(s.Snapshots, snapshotRoom(group, volumes, disks)...)
+	}
+	for _, d := range g.Disks {
+		if !known[d.Volume.Group] {
+			s.problem("volume group %s does not exist", d.Volume.Group)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package migratetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/xenhost/xenhost/xen/xentest"
+)
+
+// life is what the World knows of a guest: which copy runs and what it has
+// acknowledged.
+type life struct {
+	runs  string // host; "" is none
+	acked uint64
+}
+
+// program is what runs in every guest of a machine: it opens the disk as a
+// domain does, finds its last record and goes on from there.
+func (m *Machine) program(ctx context.Context, g *xentest.Guest) {
+	w, id := m.world, g.Spec().UUID
+	path := g.Disk("xvda")
+	if path == "" {
+		<-ctx.Done()
+		return
+	}
+	volume, known := m.Volumes.At(path)
+	if known {
+		if err := m.Volumes.Hold(volume); err != nil {
+			w.violation("guest %s on %s: its disk: %v", id, m.Name, err)
+			return
+		}
+		defer m.Volumes.Release(volume)
+	}
+	disk, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		w.violation("guest %s on %s: its disk: %v", id, m.Name, err)
+		return
+	}
+	defer disk.Close()
+	if !w.begins(id, m.Name, path) {
+		return
+	}
+	defer w.ends(id, m.Name)
+	l, err := readLedger(path, id)
+	if err != nil {
+		return // begins has told
+	}
+	tick := time.NewTicker(w.opts.Every)
+	defer tick.Stop()
+	for l.last+1 < l.room {
+		if err := g.Step(ctx, func() error { return w.append(disk, id, &l) }); err != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+	<-ctx.Done() // the disk is full of records
+}
+
+// append writes one record and acknowledges it.
+func (w *World) append(disk *os.File, id uuid.UUID, l *ledger) error {
+	b := record{seq: l.last + 1, before: l.hash, guest: id}.bytes()
+	if _, err := disk.WriteAt(b, place(l.last+1, l.room)); err != nil {
+		return err
+	}
+	l.last++
+	copy(l.hash[:], b[48:64])
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lives[id].acked = l.last
+	return nil
+}
+
+// begins notes that a copy starts, and what is wrong with that.
+func (w *World) begins(id uuid.UUID, host, path string) bool {
+	l, err := readLedger(path, id)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known := w.lives[id]
+	if known == nil {
+		known = &life{}
+		w.lives[id] = known
+	}
+	switch {
+	case known.runs != "":
+		w.noted = append(w.noted, fmt.Errorf("guest %s starts on %s while it runs on %s", id, host, known.runs))
+		return false
+	case err != nil:
+		w.noted = append(w.noted, fmt.Errorf("guest %s starts on %s: %w", id, host, err))
+		return false
+	case l.beyond != 0:
+		w.noted = append(w.noted, fmt.Errorf("guest %s starts on %s: %w: it has record %d, and %d but not all between", id, host, ErrLedger, l.last, l.beyond))
+	case l.last < known.acked:
+		w.noted = append(w.noted, fmt.Errorf("guest %s starts on %s from a stale copy: it has %d records, %d were acknowledged", id, host, l.last, known.acked))
+	}
+	known.runs = host
+	return true
+}
+
+func (w *World) ends(id uuid.UUID, host string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lives[id].runs == host {
+		w.lives[id].runs = ""
+	}
+}
+
+func (w *World) violation(format string, a ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.noted = append(w.noted, fmt.Errorf(format, a...))
+}
+
+// Acked returns how many records a guest has acknowledged.
+func (w *World) Acked(id uuid.UUID) uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l := w.lives[id]; l != nil {
+		return l.acked
+	}
+	return 0
+}
+
+// Await returns when the guest has acknowledged more than n records, which
+// shows that it lives.
+func (w *World) Await(ctx context.Context, id uuid.UUID, n uint64) error {
+	tick := time.NewTicker(w.opts.Every)
+	defer tick.Stop()
+	for w.Acked(id) <= n {
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), fmt.Errorf("guest %s: %d records, waiting for more than %d", id, w.Acked(id), n))
+		case <-tick.C:
+		}
+	}
+	return nil
+}

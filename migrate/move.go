@@ -1,0 +1,158 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/xenhost/xenhost/lvm"
+	"github.com/xenhost/xenhost/migrate/handover"
+	"github.com/xenhost/xenhost/xen/host/owner"
+)
+
+// Run does the move. It holds the guest on both hosts and looks again first,
+// so a Plan that is out of date is refused and never guessed at.
+//
+// A failure before the cut-over (the step "give up") is rolled back before Run
+// returns, also when ctx is what ended it: the guest runs at the source, the
+// copy is discarded. After the cut-over Run goes forward. What it can not end
+// by itself, because a host does not answer, is ErrInterrupted, and Resume
+// ends it. A process that is killed in the middle leaves the same to Resume.
+func (p *Plan) Run(ctx context.Context) (Report, error) {
+	began := time.Now()
+	m := &move{plan: p, report: Report{
+		UUID: p.Guest.UUID, Name: p.Guest.Name, From: p.From, To: p.To,
+		Way: handover.Nothing, Owner: p.From, Sums: make(map[string]string),
+	}}
+	err := m.run(ctx)
+	m.report.Duration = time.Since(began)
+	if err != nil {
+		err = &Error{Op: "move", Name: p.Guest.Name, Err: err}
+	}
+	return m.report, err
+}
+
+// move is one Run. s and t are the owner records as far as the mover knows.
+type move struct {
+	plan   *Plan
+	pair   handover.Pair
+	s, t   owner.Record
+	report Report
+	downAt time.Time // when the guest was asked to stop
+}
+
+func (m *move) run(ctx context.Context) error {
+	pair, err := openPair(ctx, m.plan.from, m.plan.to, m.plan.Guest.UUID)
+	if err != nil {
+		return err
+	}
+	defer closePair(pair)
+	m.pair = pair
+	m.pair.Before = func(s handover.Step) error { return m.step(s, true) }
+
+	now, s, t, err := look(ctx, pair)
+	if err != nil {
+		return err
+	}
+	m.s, m.t = s.Record, t.Record
+	now.from, now.to, now.opts, now.Mode = m.plan.from, m.plan.to, m.plan.opts, m.plan.Mode
+	m.plan = now
+	if err := m.cold(ctx); err != nil {
+		return m.settle(ctx, err)
+	}
+	m.report.Way, m.report.Owner = handover.Forward, m.plan.To
+	return nil
+}
+
+// step tells the caller of a step. heed is whether its error counts.
+func (m *move) step(s handover.Step, heed bool) error {
+	switch {
+	case s.Name == handover.Stop:
+		m.downAt = time.Now()
+	case s.Name == handover.PutAside && !m.downAt.IsZero(): // the step after Start
+		m.report.Downtime = time.Since(m.downAt)
+	}
+	if m.plan.opts.Progress != nil {
+		m.plan.opts.Progress(Event{Step: s})
+	}
+	if m.plan.opts.OnStep != nil {
+		if err := m.plan.opts.OnStep(s); err != nil && heed {
+			return fmt.Errorf("before %s: %w", s, err)
+		}
+	}
+	return nil
+}
+
+// cold is the move, in order.
+func (m *move) cold(ctx context.Context) error {
+	source, target, g := m.pair.Source, m.pair.Target, m.plan.Guest
+	if err := m.pair.Forget(ctx, &m.t); err != nil { // what an earlier move left
+		return err
+	}
+	m.report.Move = uuid.New()
+	prepared := owner.Record{UUID: g.UUID, State: owner.Prepared, Epoch: m.s.Epoch, Peer: m.plan.To, Move: m.report.Move}
+	if err := m.pair.Put(ctx, handover.Prepare, source, &m.s, prepared); err != nil {
+		return err
+	}
+	receiving := owner.Record{UUID: g.UUID, State: owner.Receiving, Epoch: m.s.Epoch + 1, Peer: m.plan.From, Move: m.report.Move}
+	if err := m.pair.Put(ctx, handover.Offer, target, &m.t, receiving); err != nil {
+		return err
+	}
+	var fresh map[string]bool
+	if err := m.pair.Do(handover.Receive, target, "", func() (err error) {
+		fresh, err = target.Receive(ctx, g, receiving.Epoch)
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := m.pair.Do(handover.Snapshot, source, "", func() error { return source.Snapshot(ctx) }); err != nil {
+		return err
+	}
+	for _, d := range g.Disks {
+		if err := m.copy(ctx, handover.Copy, d, handover.AsSnapshot, d.Size, fresh[d.Dev], ""); err != nil {
+			return err
+		}
+	}
+	if m.plan.Runs {
+		if err := m.pair.Do(handover.Stop, source, "", func() (err error) {
+			m.report.Ending, err = source.Stop(ctx)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	if err := m.changes(ctx); err != nil {
+		return err
+	}
+	if err := m.verify(ctx); err != nil {
+		return err
+	}
+	ready := m.t
+	ready.State = owner.Ready
+	if err := m.pair.Put(ctx, handover.Ready, target, &m.t, ready); err != nil {
+		return err
+	}
+	return m.pair.Forward(ctx, &m.s, &m.t, g.Off)
+}
+
+// changes sends what was written since the snapshots, or everything where a
+// snapshot can not tell.
+func (m *move) changes(ctx context.Context) error {
+	for _, d := range m.plan.Guest.Disks {
+		bytes, err := m.pair.Source.Changed(ctx, d.Dev)
+		what, why := handover.AsChanged, ""
+		if errors.Is(err, lvm.ErrSnapshotInvalid) || errors.Is(err, errors.ErrUnsupported) {
+			what, why, bytes, err = handover.AsIs, err.Error(), d.Size, nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", handover.Step{Name: handover.Changes, Host: m.plan.From, Dev: d.Dev}, err)
+		}
+		if err := m.copy(ctx, handover.Changes, d, what, bytes, false, why); err != nil {
+			return err
+		}
+	}
+	return nil
+}

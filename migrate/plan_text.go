@@ -1,0 +1,77 @@
+package migrate
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// String is the dry run: a line a step, the cut-over marked.
+func (p *Plan) String() string {
+	var b strings.Builder
+	line := func(host, format string, a ...any) {
+		fmt.Fprintf(&b, "  %-10s "+format+"\n", append([]any{host}, a...)...)
+	}
+	fmt.Fprintf(&b, "%s move of %s (%s) from %s to %s\n", p.Mode, p.Guest.Name, p.Guest.UUID, p.From, p.To)
+	if p.Leftover {
+		line(p.To, "discard the copy that an earlier move left")
+	}
+	for _, d := range p.Disks {
+		if d.Kept {
+			line(p.To, "take volume %s again, %s, and write all of it", d.Volume, Bytes(d.Size))
+		} else {
+			line(p.To, "make volume %s, %s, locked until the hand-over", d.Volume, Bytes(d.Size))
+		}
+	}
+	line(p.From, "snapshot %s", p.names())
+	for _, d := range p.Disks {
+		how := "zeros are left out"
+		if d.Kept {
+			how = "zeros included"
+		}
+		line(p.From, "copy %s, %s, %s", d.Dev, Bytes(d.Size), how)
+	}
+	if p.Runs {
+		fmt.Fprintf(&b, "  ---- %s stops: downtime begins ----\n", p.Guest.Name)
+		line(p.From, "ask %s to power off", p.Guest.Name)
+	}
+	line(p.From, "copy what changed meanwhile")
+	line("both", "read every disk again, compare SHA-256")
+	fmt.Fprintf(&b, "  ==== cut-over: until here every failure leaves %s on %s ====\n", p.Guest.Name, p.From)
+	line(p.From, "fence the volumes, give the guest up")
+	line(p.To, "commit, take over volumes, ports and forwards")
+	if !p.Guest.Off {
+		line(p.To, "start %s", p.Guest.Name)
+	}
+	if p.Runs {
+		fmt.Fprintf(&b, "  ---- %s runs on %s: downtime ends ----\n", p.Guest.Name, p.To)
+	}
+	line(p.From, "put the definition aside; the volumes stay, fenced")
+	if p.Runs {
+		fmt.Fprintf(&b, "expected downtime: %s and the guest's own power-off and boot (%s)\n", p.Downtime.Round(100*time.Millisecond), p.Basis)
+	} else {
+		fmt.Fprintf(&b, "no downtime: %s does not run\n", p.Guest.Name)
+	}
+	return b.String()
+}
+
+func (p *Plan) names() string {
+	var names []string
+	for _, d := range p.Disks {
+		names = append(names, d.Dev)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Bytes prints a number of bytes in binary units, as 2.5 GiB.
+func Bytes(n int64) string {
+	const units = "KMGTPE"
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, i := float64(n)/1024, 0
+	for ; v >= 1024; i++ {
+		v /= 1024
+	}
+	return strings.Replace(fmt.Sprintf("%.1f %ciB", v, units[i]), ".0 ", " ", 1)
+}
