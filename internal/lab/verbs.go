@@ -115,7 +115,11 @@ func (t *tool) host(use, short string, do func(*xenlab.Host, context.Context) er
 func (t *tool) ssh() *cobra.Command {
 	c := &cobra.Command{Use: "ssh HOST [COMMAND...]", Short: "run a command in a dom0, or a shell", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return t.join(args[0], func(h *xenlab.Host) error { return h.Shell(cmd.Context(), args[1:]...) })
+			argv := args[1:]
+			if len(argv) > 0 && argv[0] == "--" {
+				argv = argv[1:]
+			}
+			return t.join(args[0], func(h *xenlab.Host) error { return h.Shell(cmd.Context(), argv...) })
 		}}
 	c.Flags().SetInterspersed(false)
 	return c

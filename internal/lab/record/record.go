@@ -49,9 +49,10 @@ type Record struct {
 	Prev   Hash   // of record Number-1
 }
 
-var (
-	headerMagic = [8]byte{'X', 'H', 'D', 'I', 'S', 'K', '0', '1'}
-	recordMagic = [8]byte{'X', 'H', 'R', 'E', 'C', '0', '0', '1'}
+// What a slot begins with, 8 bytes.
+const (
+	headerMagic = "XHDISK01"
+	recordMagic = "XHREC001"
 )
 
 // Where the parts of a slot are.
@@ -73,7 +74,7 @@ func Format(w io.WriterAt, size int64, id ID) error {
 		return err
 	}
 	slot := make([]byte, SlotSize)
-	copy(slot, headerMagic[:])
+	copy(slot, headerMagic)
 	copy(slot[atID:], id[:])
 	binary.LittleEndian.PutUint64(slot[atNumber:], slots)
 	seal(slot)
@@ -85,7 +86,7 @@ func Format(w io.WriterAt, size int64, id ID) error {
 // slots-1 numbers in a row have slots of their own; then the oldest is replaced.
 func Slot(number, slots uint64) uint64 {
 	n := slots - 1
-	step := n*5/8 | 1 // far from its neighbours
+	step := n*610/987 | 1 // the golden ratio: far from all that came shortly before
 	for gcd(step, n) != 1 {
 		step += 2
 	}
@@ -109,7 +110,7 @@ func slotsOf(size int64) (uint64, error) {
 // encode fills a slot.
 func (r Record) encode(id ID) []byte {
 	slot := make([]byte, SlotSize)
-	copy(slot, recordMagic[:])
+	copy(slot, recordMagic)
 	copy(slot[atID:], id[:])
 	binary.LittleEndian.PutUint64(slot[atNumber:], r.Number)
 	binary.LittleEndian.PutUint64(slot[atBoot:], r.Boot)
@@ -128,7 +129,7 @@ func (r Record) encode(id ID) []byte {
 
 // decode reads a slot; ok is false if it is not a whole record of this disk.
 func decode(slot []byte, id ID) (r Record, sum Hash, ok bool) {
-	if !bytes.Equal(slot[:8], recordMagic[:]) || !bytes.Equal(slot[atID:atID+len(id)], id[:]) || !sealed(slot) {
+	if string(slot[:8]) != recordMagic || !bytes.Equal(slot[atID:atID+len(id)], id[:]) || !sealed(slot) {
 		return Record{}, Hash{}, false
 	}
 	r.Number = binary.LittleEndian.Uint64(slot[atNumber:])
@@ -151,7 +152,7 @@ func readHeader(d io.ReaderAt, size int64) (id ID, slots uint64, sum Hash, err e
 	if bytes.Equal(slot, make([]byte, SlotSize)) {
 		return id, 0, sum, ErrBlank
 	}
-	if !bytes.Equal(slot[:8], headerMagic[:]) || !sealed(slot) {
+	if string(slot[:8]) != headerMagic || !sealed(slot) {
 		return id, 0, sum, ErrForeign
 	}
 	copy(id[:], slot[atID:])

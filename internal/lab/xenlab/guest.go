@@ -6,9 +6,10 @@ import (
 )
 
 // Files of the lab guest in each dom0, for PV and PVH domains. A PVH guest
-// needs tsc_mode="native" here.
+// needs tsc_mode="native" here. The kernel is dom0's, unpacked; as Debian
+// packs it, it is /lab/vmlinuz.
 const (
-	GuestKernel  = "/lab/vmlinuz"
+	GuestKernel  = "/lab/vmlinux"
 	GuestRamdisk = "/lab/guest.img"
 )
 

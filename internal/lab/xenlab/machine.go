@@ -47,7 +47,7 @@ func (m Machine) Args(load string) []string {
 		"-serial", "file:" + file(m.Serial),
 		"-kernel", m.Xen,
 		"-append", fmt.Sprintf("dom0_mem=%dM,max:%dM console=com1 com1=115200 loglvl=all noreboot", dom0MiB, dom0MiB),
-		"-initrd", fmt.Sprintf("%s console=hvc0 net.ifnames=0 root=/dev/vda rw init=/lab/init lab.name=%s lab.number=%d,%s",
+		"-initrd", fmt.Sprintf("%s console=hvc0 net.ifnames=0 initcall_blacklist=i8042_init lab.name=%s lab.number=%d,%s",
 			file(m.Kernel), m.Name, m.Number, file(m.Initrd)),
 		"-drive", "file=" + file(m.Root) + ",format=qcow2,if=virtio",
 		"-drive", "file=" + file(m.Data) + ",format=qcow2,if=virtio",

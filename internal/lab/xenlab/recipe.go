@@ -7,7 +7,7 @@ import (
 )
 
 // builderVersion changes when the same recipe is to be built in another way.
-const builderVersion = "1"
+const builderVersion = "2"
 
 var (
 	//go:embed image/packages
@@ -34,7 +34,7 @@ type imageFile struct {
 
 // baseName names the system that Debian's packages make.
 func (r recipe) baseName() string {
-	parts := [][]byte{[]byte(builderVersion), []byte(r.packages)}
+	parts := [][]byte{[]byte(builderVersion), []byte(r.packages), firstInit}
 	for _, hook := range baseHooks() {
 		parts = append(parts, []byte(hook))
 	}
@@ -64,8 +64,8 @@ func readPackages(list string) []string {
 // hands each hook to a shell, with the root of the new system as $1.
 func baseHooks() []string {
 	return []string{
-		// A small first file system: the default one carries every driver there is, and unpacking it takes seconds.
-		`--essential-hook=mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d" && echo MODULES=list >"$1/etc/initramfs-tools/conf.d/lab" && printf "virtio_pci\nvirtio_blk\next4\n" >"$1/usr/share/initramfs-tools/modules.d/lab"`,
+		// Nobody boots from Debian's first file system: make a small one.
+		`--essential-hook=mkdir -p "$1/etc/initramfs-tools/conf.d" && echo MODULES=list >"$1/etc/initramfs-tools/conf.d/lab"`,
 		// No service starts when a package is installed.
 		`--customize-hook=printf "#!/bin/sh\nexit 101\n" >"$1/usr/sbin/policy-rc.d"; chmod +x "$1/usr/sbin/policy-rc.d"`,
 		// libvirt 9 knows no CPU model for what Xen shows of an emulated AMD CPU, and its QEMU driver wants a user that is not there.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,7 +36,10 @@ func (r runner) Run(ctx context.Context, cmd dom0.Cmd) error {
 	if len(cmd.Args) == 0 {
 		return fail(-1, "", errors.New("no command"))
 	}
-	words := append(append([]string{"env", "LC_ALL=C"}, cmd.Env...), cmd.Args...)
+	words := slices.Concat([]string{"env"}, cmd.Env, []string{"LC_ALL=C"}, cmd.Args)
+	if cmd.NoKill { // as dom0.Local does it
+		words = slices.Insert(words, 1, "--ignore-signal=PIPE")
+	}
 	if strings.ContainsRune(strings.Join(words, ""), 0) {
 		return fail(-1, "", errors.New("a word has a zero byte in it"))
 	}
@@ -81,11 +85,13 @@ func (r runner) Run(ctx context.Context, cmd dom0.Cmd) error {
 	}
 	switch {
 	case wasCut:
-		return fail(code, said.String(), errors.Join(err, ctx.Err()))
+		return fail(code, said.String(), ctx.Err())
 	case code == 127: // what env says of a command that is not there
 		return fail(-1, said.String(), exec.ErrNotFound)
+	case code > 0:
+		return fail(code, said.String(), nil)
 	}
-	return fail(code, said.String(), err)
+	return fail(-1, said.String(), err)
 }
 
 // kill ends a command in dom0, with its children, and then the ssh here.

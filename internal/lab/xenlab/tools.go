@@ -17,6 +17,7 @@ func tools() [][2]string {
 		{"mmdebstrap", "mmdebstrap"},
 		{"mke2fs", "e2fsprogs"},
 		{"debugfs", "e2fsprogs"},
+		{"xz", "xz-utils"},
 		{"ip", "iproute2"},
 		{"ssh", "openssh-client"},
 		{"ssh-keygen", "openssh-client"},
