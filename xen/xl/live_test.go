@@ -19,7 +19,6 @@ import (
 	"github.com/xenhost/xenhost/internal/tier"
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/dom0"
-	"github.com/xenhost/xenhost/xen/dom0/dom0test"
 	"github.com/xenhost/xenhost/xen/xentest"
 	"github.com/xenhost/xenhost/xen/xl"
 	"github.com/xenhost/xenhost/xen/xlcfg"
@@ -42,43 +41,6 @@ func TestLive(t *testing.T) {
 		Booted:      booted,
 		CreateTakes: 3 * time.Second,
 	})
-}
-
-const recording = "testdata/suite.txtar"
-
-// TestReplay is the suite on what xl answered in a lab host, but for the cases
-// that depend on the clock. XENHOST_RECORD=1 with tier dom0 records it again.
-func TestReplay(t *testing.T) {
-	guests := &guests{}
-	h := xentest.Harness{
-		Spec: func(_ *testing.T, typ xen.Type) xen.Spec { return guests.next(typ) },
-		Skip: map[string]string{
-			"PVH/shutdown of a guest that ignores it": "depends on the clock",
-			"PVH/cancelled create":                    "depends on the clock",
-		},
-	}
-	var real dom0.Runner
-	if tier.Demanded(tier.Dom0) {
-		real, h.Spec, h.Booted = dom0.Local{}, guests.onVolume, booted
-		if os.Getenv(dom0test.RecordEnv) == "" {
-			t.Log("replays: TestLive is what runs here")
-		}
-	}
-	runner := dom0test.Open(t, recording, real, &dom0test.Options{Rewrite: func(arg string) string {
-		if name := filepath.Base(arg); strings.HasPrefix(name, "xl-") && strings.HasSuffix(name, ".cfg") {
-			return "/tmp/" + name[:len("xl-")+36] + ".cfg"
-		}
-		return arg
-	}})
-	h.New = func(*testing.T) xen.Domains { return xl.New(runner, &xl.Options{TempDir: t.TempDir(), Poll: poll(real)}) }
-	xentest.TestDomains(t, h)
-}
-
-func poll(real dom0.Runner) time.Duration {
-	if real == nil {
-		return time.Millisecond
-	}
-	return time.Second
 }
 
 // guests makes specs that differ in all that must differ, the same in each run.
