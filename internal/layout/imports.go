@@ -30,7 +30,7 @@ const tools = 100 // may import everything, and only tests and tools import them
 func areas() []area {
 	return []area{
 		{"internal/lab", tools}, {"internal/e2e", tools}, {"internal/bench", tools}, {"internal/layout", tools},
-		{"examples", 5},
+		{"examples", 6}, {"internal/cli", 5},
 		{"migrate", 4}, {"accounting", 4},
 		{"xen/host", 3},
 		{"xen", 2}, {"lvm", 2}, {"network", 2}, {"shaping", 2},
@@ -107,8 +107,8 @@ func corners() []foreign {
 	return []foreign{
 		{[]string{"github.com/digitalocean/go-libvirt", "libvirt.org/go/libvirtxml"}, []string{"xen/libvirt"}},
 		{[]string{"github.com/vishvananda/netlink", "github.com/vishvananda/netns"},
-			[]string{"network", "shaping", "accounting", "internal/lab", "internal/e2e"}},
-		{[]string{"github.com/coreos/go-iptables"}, []string{"network", "shaping", "accounting"}},
+			[]string{"network", "shaping", "accounting", "internal/lab", "internal/e2e", "internal/bench"}},
+		{[]string{"github.com/coreos/go-iptables"}, []string{"network", "shaping", "accounting", "internal/bench"}},
 	}
 }
 

@@ -1,0 +1,121 @@
+// Move brings a guest of this host to another one, or ends a move that was
+// interrupted. The other host is reached by ssh, where xenhost-agent serves.
+//
+//	move web1 --to root@islay              a cold move
+//	move web1 --to root@islay --dry-run    the steps, the bytes, the downtime
+//	move web1 --to root@islay --resume     end an interrupted move, from either host
+//
+// Exit codes: 0 done, 1 not possible or rolled back (the guest is where it
+// was), 2 wrong command line, 3 interrupted (run it again with --resume).
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/xenhost/xenhost/internal/cli"
+	"github.com/xenhost/xenhost/migrate"
+	"github.com/xenhost/xenhost/xen/dom0"
+	"github.com/xenhost/xenhost/xen/host"
+)
+
+type options struct {
+	cli.Flags
+	to, agent      string
+	ssh            []string
+	dryRun, resume bool
+}
+
+func main() {
+	var o options
+	c := &cobra.Command{Use: "move NAME|UUID --to USER@HOST", Short: "move a guest to another host", Args: cobra.ExactArgs(1)}
+	o.Add(c)
+	f := c.Flags()
+	f.StringVar(&o.to, "to", "", "the other host, as ssh takes it")
+	f.StringVar(&o.agent, "agent", "xenhost-agent serve", "the agent's command there")
+	f.StringArrayVar(&o.ssh, "ssh-option", nil, "option for ssh, as -i; may be repeated")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and change nothing")
+	f.BoolVar(&o.resume, "resume", false, "end an interrupted move")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if o.to == "" {
+			return cli.Usage("--to is missing: which host?")
+		}
+		return o.run(c.Context(), c.OutOrStdout(), args[0])
+	}
+	cli.Main(c, migrate.ErrInterrupted)
+}
+
+func (o *options) run(ctx context.Context, out io.Writer, what string) error {
+	here, err := o.Open()
+	if err != nil {
+		return err
+	}
+	// The connection outlives ctx: a move that is cancelled is rolled back on both hosts.
+	conn, err := migrate.Command(context.WithoutCancel(ctx), dom0.Local{Log: o.Log()},
+		migrate.SSH(o.to, &migrate.SSHOptions{Agent: strings.Fields(o.agent), Options: o.ssh}))
+	if err != nil {
+		return err
+	}
+	there, err := migrate.Dial(ctx, conn, &migrate.DialOptions{Name: here.Name(), Log: o.Log()})
+	if err != nil {
+		return err
+	}
+	defer there.Close()
+	steps := &ladder{out: os.Stderr, bars: cli.IsTerminal(os.Stderr)}
+	defer steps.end()
+	opts := &migrate.Options{Progress: steps.progress}
+	if o.resume {
+		return o.end(ctx, out, here, there, what, opts)
+	}
+	g, err := here.Find(ctx, what)
+	if err != nil {
+		return err
+	}
+	plan, err := migrate.PlanMove(ctx, here, there, g.UUID, migrate.Cold, opts)
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		return o.Print(out, plan, func(w io.Writer) { fmt.Fprint(w, plan) })
+	}
+	report, err := plan.Run(ctx)
+	steps.end()
+	if err != nil {
+		return err
+	}
+	return o.Print(out, report, func(w io.Writer) { table(w, report) })
+}
+
+// end resumes a move from whichever host knows the guest.
+func (o *options) end(ctx context.Context, out io.Writer, here *host.Host, there *migrate.Remote, what string, opts *migrate.Options) error {
+	g, err := here.Find(ctx, what)
+	if err != nil {
+		if g, err = there.Find(ctx, what); err != nil {
+			return err
+		}
+	}
+	report, err := migrate.Resume(ctx, here, there, g.UUID, opts)
+	if err != nil {
+		return err
+	}
+	return o.Print(out, report, func(w io.Writer) { table(w, report) })
+}
+
+func table(w io.Writer, r migrate.Report) {
+	fmt.Fprintf(w, "%s\tis on\t%s\t%s\n", r.Name, r.Owner, r.Why)
+	for _, p := range r.Passes {
+		fmt.Fprintf(w, "%s\t%s\tread %s, sent %s\tin %s\n", p.Dev, p.What, migrate.Bytes(p.Read), migrate.Bytes(p.Wire), p.Duration.Round(time.Millisecond))
+	}
+	for dev, sum := range r.Sums {
+		fmt.Fprintf(w, "%s\tsha256\t%s\tequal on both hosts\n", dev, sum)
+	}
+	if r.Downtime > 0 {
+		fmt.Fprintf(w, "downtime\t\t%s\tguest's end: %s\n", r.Downtime.Round(10*time.Millisecond), r.Ending)
+	}
+}

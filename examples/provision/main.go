@@ -1,0 +1,147 @@
+// Provision makes a guest on this host: a volume from an image, a domain, a
+// port on a bridge, and forwards from the host's own addresses.
+//
+//	provision web1 --memory 128M --disk guests/web1:4G --image golden.img \
+//	    --kernel /boot/vmlinuz --bridge xenint --ip 192.168.0.10 \
+//	    --forward tcp:8080:192.168.0.10:80
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/xenhost/xenhost/internal/cli"
+	"github.com/xenhost/xenhost/lvm"
+	"github.com/xenhost/xenhost/network"
+	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/host"
+)
+
+func main() {
+	var (
+		flags                 cli.Flags
+		g                     = host.Guest{UUID: uuid.New()}
+		memory                = cli.Size(128 << 20)
+		forwards              cli.Forward
+		disk, image, kind     string
+		bridge, mac, ip, back string
+		dryRun, stopped       bool
+	)
+	c := &cobra.Command{Use: "provision NAME", Short: "make a guest on this host", Args: cobra.ExactArgs(1)}
+	flags.Add(c)
+	f := c.Flags()
+	f.Var(&memory, "memory", "memory of the guest")
+	f.IntVar(&g.VCPUs, "vcpus", 1, "virtual CPUs")
+	f.StringVar(&kind, "type", string(xen.PVH), "pvh or pv")
+	f.StringVar(&g.Kernel, "kernel", "", "kernel in dom0")
+	f.StringVar(&g.Ramdisk, "ramdisk", "", "ramdisk in dom0")
+	f.StringVar(&g.Cmdline, "cmdline", "", "kernel arguments")
+	f.StringVar(&g.TSCMode, "tsc-mode", "", "native on an emulated CPU")
+	f.StringVar(&disk, "disk", "", "volume as group/name:size")
+	f.StringVar(&image, "image", "", "raw image for the start of the volume; - is stdin")
+	f.StringVar(&bridge, "bridge", "", "bridge for its interface")
+	f.StringVar(&mac, "mac", "", "MAC address; empty is a random one of Xen's range")
+	f.StringVar(&ip, "ip", "", "the guest's address")
+	f.Var(&forwards, "forward", "port of this host to the guest; may be repeated")
+	f.StringVar(&back, "return", "", "way of the answers: empty for the gateway, or ingress")
+	f.BoolVar(&dryRun, "dry-run", false, "print the definition and change nothing")
+	f.BoolVar(&stopped, "stopped", false, "do not start it")
+	c.RunE = func(c *cobra.Command, args []string) (err error) {
+		g.Name, g.Memory, g.Type, g.Forwards = args[0], int64(memory), xen.Type(kind), forwards
+		for i := range g.Forwards {
+			g.Forwards[i].Return = network.Return(back)
+		}
+		if g.Disks, err = disks(disk); err != nil {
+			return err
+		}
+		if g.Nics, err = nics(bridge, mac, ip); err != nil {
+			return err
+		}
+		if err := g.Validate(); err != nil {
+			return cli.UsageError{Err: err}
+		}
+		if dryRun {
+			flags.JSON = true
+			return flags.Print(c.OutOrStdout(), g, nil)
+		}
+		h, err := flags.Open()
+		if err != nil {
+			return err
+		}
+		opts := &host.ProvisionOptions{Stopped: stopped}
+		if image != "" {
+			r, size, err := open(image)
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			bar := cli.NewBar(os.Stderr, "image", size)
+			defer bar.Done()
+			opts.Images = map[string]io.Reader{g.Disks[0].Dev: r}
+			opts.Progress = func(_ string, done int64) { bar.Set(done) }
+		}
+		made, err := h.Provision(c.Context(), g, opts)
+		if err != nil {
+			return err
+		}
+		return flags.Print(c.OutOrStdout(), made, func(w io.Writer) {
+			fmt.Fprintf(w, "%s\t%s\t%s\n", made.Name, made.UUID, cli.Bytes(made.Disks[0].Size))
+		})
+	}
+	cli.Main(c, nil)
+}
+
+// disks reads group/name:size.
+func disks(text string) ([]host.Disk, error) {
+	volume, size, _ := strings.Cut(text, ":")
+	group, name, _ := strings.Cut(volume, "/")
+	var s cli.Size
+	if err := s.Set(size); err != nil || group == "" || name == "" {
+		return nil, cli.Usage("--disk %q is not group/name:size", text)
+	}
+	return []host.Disk{{Dev: "xvda", Volume: lvm.ID{Group: group, Name: name}, Size: int64(s)}}, nil
+}
+
+// nics makes the guest's interface, if it has one.
+func nics(bridge, mac, ip string) ([]host.Nic, error) {
+	if bridge == "" {
+		return nil, nil
+	}
+	n := host.Nic{Bridge: bridge, MAC: xen.MAC{0x00, 0x16, 0x3e}}
+	var err error
+	if mac != "" {
+		if n.MAC, err = xen.ParseMAC(mac); err != nil {
+			return nil, cli.UsageError{Err: err}
+		}
+	} else if _, err = rand.Read(n.MAC[3:]); err != nil {
+		return nil, err
+	}
+	if ip != "" {
+		a, err := netip.ParseAddr(ip)
+		if err != nil {
+			return nil, cli.UsageError{Err: err}
+		}
+		n.Addresses = []netip.Addr{a}
+	}
+	return []host.Nic{n}, nil
+}
+
+// open opens an image; its size is 0 if it is not known.
+func open(image string) (*os.File, int64, error) {
+	if image == "-" {
+		return os.Stdin, 0, nil
+	}
+	f, err := os.Open(image)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	return f, info.Size(), err
+}

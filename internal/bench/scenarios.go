@@ -1,0 +1,8 @@
+package main
+
+// scenarios are all comparisons, in the order in which all runs them.
+func scenarios() []scenario {
+	return []scenario{
+		{"network", "port forwards: load, add one, remove one", "root, iptables", benchNetwork},
+	}
+}

@@ -1,0 +1,78 @@
+// Package cli is what the example commands share: one settings file for the
+// host, flags with units, tables, progress bars and exit codes.
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/xenhost/xenhost/lvm"
+	"github.com/xenhost/xenhost/network"
+	"github.com/xenhost/xenhost/xen/dom0"
+	"github.com/xenhost/xenhost/xen/host"
+	"github.com/xenhost/xenhost/xen/xl"
+)
+
+// Settings is what an admin writes down about a host, as JSON.
+type Settings struct {
+	Name        string               `json:"name"`                // "" is the hostname
+	StateDir    string               `json:"state_dir,omitempty"` // "" is /var/lib/xenhost
+	Bridges     []network.Bridge     `json:"bridges,omitempty"`
+	Masquerades []network.Masquerade `json:"masquerades,omitempty"`
+	Reserved    []uint16             `json:"reserved_ports,omitempty"` // of dom0, besides ssh's
+	Grace       string               `json:"grace,omitempty"`          // until a guest's plug is pulled, as 60s
+}
+
+// DefaultSettings is where Open looks when no file is named.
+const DefaultSettings = "/etc/xenhost/host.json"
+
+// Open composes the host that this process runs on. The file may be missing if
+// it is the default one; then everything has its default.
+func Open(path string, log *slog.Logger) (*host.Host, error) {
+	s, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	grace, err := time.ParseDuration(s.Grace)
+	if err != nil && s.Grace != "" {
+		return nil, fmt.Errorf("%s: grace: %w", path, err)
+	}
+	run := dom0.Local{Log: log}
+	return host.New(host.Config{
+		Name:     s.Name,
+		Domains:  xl.New(run, nil),
+		Volumes:  lvm.New(run, nil),
+		Network:  network.New(&network.Options{Runner: run, Reserved: s.Reserved, Log: log}),
+		StateDir: s.StateDir,
+		Base:     network.State{Bridges: s.Bridges, Masquerades: s.Masquerades},
+		Grace:    grace,
+		Log:      log,
+	}), nil
+}
+
+func read(path string) (Settings, error) {
+	var s Settings
+	data, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && path == DefaultSettings:
+	case err != nil:
+		return s, err
+	default:
+		d := json.NewDecoder(bytes.NewReader(data))
+		d.DisallowUnknownFields() // a misspelt key must not go unnoticed
+		if err := d.Decode(&s); err != nil {
+			return s, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	if s.Name == "" {
+		s.Name, err = os.Hostname()
+		return s, err
+	}
+	return s, nil
+}
