@@ -66,10 +66,10 @@ func (l *Hold) Record() (owner.Record, error) {
 // step that the rules of a hand-over do not allow.
 func (l *Hold) SetRecord(r owner.Record) error {
 	if r.UUID != l.id {
-		return &Error{Op: "set owner", Name: l.id.String(), Err: fmt.Errorf("%w: record of %s", ErrInvalid, r.UUID)}
+		return &Error{Op: "set owner", Name: l.name(), Err: fmt.Errorf("%w: record of %s", ErrInvalid, r.UUID)}
 	}
 	if err := l.h.owners.Put(r); err != nil {
-		return &Error{Op: "set owner", Name: l.id.String(), Err: err}
+		return &Error{Op: "set owner", Name: l.name(), Err: err}
 	}
 	l.h.log.Info("owner record", "guest", l.id, "state", r.State, "epoch", r.Epoch, "peer", r.Peer)
 	return nil
@@ -102,4 +102,12 @@ func (h *Host) domain(ctx context.Context, id uuid.UUID) (*xen.Domain, error) {
 		return nil, err
 	}
 	return &d, nil
+}
+
+// name is what errors call the guest: its name, if it has one here.
+func (l *Hold) name() string {
+	if g, err := l.h.definition(l.id); err == nil {
+		return g.Name
+	}
+	return l.id.String()
 }

@@ -69,7 +69,7 @@ func (l *Hold) DropSnapshots(ctx context.Context) error {
 //	lvchange -ky --addtag xenhost.state=fenced guests/web1 && lvchange -an guests/web1
 func (l *Hold) Fence(ctx context.Context, epoch uint64) error {
 	if err := l.fence(ctx, epoch); err != nil {
-		return &Error{Op: "fence", Name: l.id.String(), Err: err}
+		return &Error{Op: "fence", Name: l.name(), Err: err}
 	}
 	l.h.log.Info("fenced", "guest", l.id, "epoch", epoch)
 	return nil
@@ -122,7 +122,7 @@ func (l *Hold) Unfence(ctx context.Context) error {
 		err = l.h.unmark(ctx, g)
 	}
 	if err != nil {
-		return &Error{Op: "unfence", Name: l.id.String(), Err: err}
+		return &Error{Op: "unfence", Name: l.name(), Err: err}
 	}
 	return nil
 }
@@ -160,7 +160,7 @@ func (l *Hold) PutAside(ctx context.Context) error {
 		err = l.h.guests.rename(l.id, own, released)
 	}
 	if err != nil {
-		return &Error{Op: "put aside", Name: l.id.String(), Err: err}
+		return &Error{Op: "put aside", Name: l.name(), Err: err}
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func (h *Host) Stop(ctx context.Context, id uuid.UUID) (xen.Ending, error) {
 func (l *Hold) Start(ctx context.Context) (xen.Domain, error) {
 	d, err := l.start(ctx)
 	if err != nil {
-		return xen.Domain{}, &Error{Op: "start", Name: l.id.String(), Err: err}
+		return xen.Domain{}, &Error{Op: "start", Name: l.name(), Err: err}
 	}
 	return d, nil
 }
@@ -127,7 +127,7 @@ func (l *Hold) Stop(ctx context.Context) (xen.Ending, error) {
 		return xen.Clean, nil
 	}
 	if err != nil {
-		return "", &Error{Op: "stop", Name: l.id.String(), Err: err}
+		return "", &Error{Op: "stop", Name: l.name(), Err: err}
 	}
 	l.h.log.Info("stopped", "guest", l.id, "how", how)
 	return how, nil

@@ -129,7 +129,7 @@ func (l *Hold) Discard(ctx context.Context) error {
 		err = l.discard(ctx)
 	}
 	if err != nil {
-		return &Error{Op: "discard", Name: l.id.String(), Err: err}
+		return &Error{Op: "discard", Name: l.name(), Err: err}
 	}
 	return nil
 }
@@ -170,7 +170,7 @@ func (l *Hold) discard(ctx context.Context) error {
 // and forwards are set. It can be repeated.
 func (l *Hold) Adopt(ctx context.Context) error {
 	if err := l.adopt(ctx); err != nil {
-		return &Error{Op: "adopt", Name: l.id.String(), Err: err}
+		return &Error{Op: "adopt", Name: l.name(), Err: err}
 	}
 	return nil
 }
