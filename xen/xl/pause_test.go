@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/dom0"
 )
 
