@@ -69,10 +69,10 @@ func (l *Linux) write(ctx context.Context, k *kernel, seen observed, next State)
 		return err
 	}
 	if err := l.restore(ctx, filterScript); err != nil {
-		return errors.Join(err, l.goBack(ctx, seen, nil))
+		return errors.Join(err, l.goBack(ctx, seen))
 	}
 	if err := l.restore(ctx, natScript); err != nil {
-		return errors.Join(err, l.goBack(ctx, seen, filter))
+		return errors.Join(err, l.goBack(ctx, seen))
 	}
 	if err := l.setAnchors(seen, wanted, true); err != nil {
 		return err
@@ -93,24 +93,18 @@ func (l *Linux) restore(ctx context.Context, script string) error {
 
 // goBack makes the table filter as seen again, from what it is by now, and the
 // anchors too. It has a moment of its own, also when ctx is over.
-func (l *Linux) goBack(ctx context.Context, seen observed, filter ruleset) error {
+func (l *Linux) goBack(ctx context.Context, seen observed) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if filter != nil {
-		now, err := l.save(ctx, "filter")
-		if err != nil {
-			return fmt.Errorf("go back: %w", err)
-		}
-		back, err := script("filter", now.ours(), seen.filter.ours())
-		if err != nil {
-			return fmt.Errorf("go back: %w", err)
-		}
-		if err := l.restore(ctx, back); err != nil {
-			return fmt.Errorf("go back: %w", err)
-		}
-	}
 	now, err := l.tables(ctx)
 	if err != nil {
+		return fmt.Errorf("go back: %w", err)
+	}
+	back, err := script("filter", now.filter.ours(), seen.filter.ours())
+	if err != nil {
+		return fmt.Errorf("go back: %w", err)
+	}
+	if err := l.restore(ctx, back); err != nil {
 		return fmt.Errorf("go back: %w", err)
 	}
 	for _, a := range anchors() {

@@ -57,20 +57,15 @@ func (l *Linux) observe(ctx context.Context, k *kernel) (observed, error) {
 	return seen, nil
 }
 
-func (l *Linux) tables(ctx context.Context) (o observed, err error) {
-	if o.nat, err = l.save(ctx, "nat"); err != nil {
-		return o, err
-	}
-	o.filter, err = l.save(ctx, "filter")
-	return o, err
-}
-
-func (l *Linux) save(ctx context.Context, table string) (ruleset, error) {
-	out, err := dom0.Output(ctx, l.runner, l.iptables+"-save", "-t", table)
+// tables lists all tables in one go: iptables-nft-save reads all of them for
+// any, and iptables-legacy-save -t would make a table that is not there.
+func (l *Linux) tables(ctx context.Context) (observed, error) {
+	out, err := dom0.Output(ctx, l.runner, l.iptables+"-save")
 	if err != nil {
-		return nil, err
+		return observed{}, err
 	}
-	return parseSave(string(out))
+	tables, err := parseSave(string(out))
+	return observed{nat: tables["nat"], filter: tables["filter"]}, err
 }
 
 // look lists the links and the addresses.

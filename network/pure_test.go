@@ -153,13 +153,13 @@ func TestRulesAreTheRecord(t *testing.T) {
 		nat := renderNAT(s, found)
 		read, err := parseSave(printed("nat", nat))
 		require.NoError(t, err)
-		r := recorded(read)
+		r := recorded(read["nat"])
 		require.Equal(t, s, r.state)
 		require.Equal(t, s, r.inPlace())
 		for line, was := range found {
 			require.Equal(t, was, r.found[line])
 		}
-		same, err := script("nat", read.ours(), nat)
+		same, err := script("nat", read["nat"].ours(), nat)
 		require.NoError(t, err)
 		require.Empty(t, same)
 	})
@@ -232,9 +232,9 @@ func TestChainsStayShort(t *testing.T) {
 func TestForeignRuleInOurChain(t *testing.T) {
 	have, err := parseSave("*nat\n:XH-DNAT - [0:0]\n-A XH-DNAT -p tcp -j RETURN\nCOMMIT\n")
 	require.NoError(t, err)
-	_, err = script("nat", have, ruleset{})
+	_, err = script("nat", have["nat"], ruleset{})
 	require.ErrorIs(t, err, ErrForeign)
-	text, err := script("nat", have, ruleset{"XH-DNAT": nil})
+	text, err := script("nat", have["nat"], ruleset{"XH-DNAT": nil})
 	require.NoError(t, err)
 	assert.Empty(t, text)
 }
@@ -245,12 +245,12 @@ func TestAlteredRuleIsNotInForce(t *testing.T) {
 	text := strings.ReplaceAll(printed("nat", renderNAT(s, nil)), "--to-destination 10.0.0.1:80", "--to-destination 10.6.6.6:80")
 	read, err := parseSave(text)
 	require.NoError(t, err)
-	r := recorded(read)
+	r := recorded(read["nat"])
 	assert.Equal(t, s, r.state)
 	assert.Equal(t, State{Guests: []Guest{{UUID: g.UUID}}}, r.inPlace())
-	fix, err := script("nat", read.ours(), renderNAT(r.state, nil))
+	fix, err := script("nat", read["nat"].ours(), renderNAT(r.state, nil))
 	require.NoError(t, err)
-	assert.Equal(t, keys(renderNAT(s, nil)), keys(interpret(t, read.ours(), fix)))
+	assert.Equal(t, keys(renderNAT(s, nil)), keys(interpret(t, read["nat"].ours(), fix)))
 }
 
 func TestSockets(t *testing.T) {
@@ -284,16 +284,16 @@ func FuzzSave(f *testing.F) {
 		Masquerades: []Masquerade{{netip.MustParsePrefix("10.0.0.0/8"), "eth0"}},
 		Guests:      []Guest{{UUID: uuid.UUID{1}, Forwards: []Forward{{Proto: TCP, Port: 80, To: netip.MustParseAddrPort("10.0.0.1:80")}}}},
 	}, nil)))
-	f.Add("-A \n-A XH-META \"a\\\n:\n")
-	f.Add("-A XH-META --comment \"xenhost: forward tcp *:1 -> 1.2.3.4:5 of 7f3a0b1c-0000-4000-8000-000000000001\"\n")
+	f.Add("*nat\n-A \n-A XH-META \"a\\\n:\n")
+	f.Add("*nat\n-A XH-META --comment \"xenhost: forward tcp *:1 -> 1.2.3.4:5 of 7f3a0b1c-0000-4000-8000-000000000001\"\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		read, err := parseSave(text)
 		if err != nil {
 			return
 		}
-		r := recorded(read)
+		r := recorded(read["nat"])
 		require.Equal(t, r.state, stateOf(linesOf(r.state)), "what is read is a state")
-		_, err = script("nat", read.ours(), renderNAT(r.state, r.found))
+		_, err = script("nat", read["nat"].ours(), renderNAT(r.state, r.found))
 		if err != nil {
 			require.ErrorIs(t, err, ErrForeign)
 		}
@@ -329,10 +329,10 @@ func BenchmarkDiff(b *testing.B) {
 			for b.Loop() {
 				read, err := parseSave(text)
 				require.NoError(b, err)
-				out, err := script("nat", read.ours(), renderNAT(next, nil))
+				out, err := script("nat", read["nat"].ours(), renderNAT(next, nil))
 				require.NoError(b, err)
 				require.NotEmpty(b, out)
-				require.Len(b, Diff(recorded(read).state, next).Steps, 13)
+				require.Len(b, Diff(recorded(read["nat"]).state, next).Steps, 13)
 			}
 		})
 	}

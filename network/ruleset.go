@@ -24,12 +24,18 @@ func (s ruleset) add(chain string, comment string, args ...string) {
 	s[chain] = append(s[chain], rule{chain, args})
 }
 
-// parseSave reads what iptables-save -t prints for one table.
-func parseSave(text string) (ruleset, error) {
-	s := ruleset{}
+// parseSave reads what iptables-save prints: the tables by name.
+func parseSave(text string) (map[string]ruleset, error) {
+	tables := map[string]ruleset{}
+	s := ruleset{} // lines before the first table lead nowhere
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\r\n")
 		switch {
+		case strings.HasPrefix(line, "*"):
+			if tables[line[1:]] == nil {
+				tables[line[1:]] = ruleset{}
+			}
+			s = tables[line[1:]]
 		case strings.HasPrefix(line, ":"):
 			name, _, _ := strings.Cut(line[1:], " ")
 			if _, ok := s[name]; !ok {
@@ -46,7 +52,7 @@ func parseSave(text string) (ruleset, error) {
 			s[w[1]] = append(s[w[1]], rule{w[1], w[2:]})
 		}
 	}
-	return s, nil
+	return tables, nil
 }
 
 // ours is the part of a table that is in our chains.

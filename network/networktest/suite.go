@@ -55,6 +55,8 @@ func TestManager(t *testing.T, site func(t *testing.T) Site) {
 		{"a foreign bridge is never changed", suite.foreignRefused},
 		{"interfaces of ours move between bridges", suite.movePorts},
 		{"an interface must be there and free", suite.badInterfaces},
+		{"a masquerade has a source and a way out", suite.badMasquerades},
+		{"what contradicts itself is refused whole", suite.twins},
 		{"a bridge in use is not removed", suite.bridgeInUse},
 		{"many set at the same time", suite.concurrent},
 		{"a cancelled call changes nothing", suite.cancelled},

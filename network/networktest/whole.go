@@ -1,6 +1,7 @@
 package networktest
 
 import (
+	"errors"
 	"io/fs"
 	"net/netip"
 	"testing"
@@ -107,6 +108,27 @@ func (s suite) badInterfaces(t *testing.T) {
 	s.refusesWhole(t, network.ErrInvalid, network.State{Bridges: []network.Bridge{{Name: "bridge-name-of-16"}}})
 	s.refusesWhole(t, network.ErrConflict, network.State{
 		Bridges: []network.Bridge{{Name: s.guest(1).Ports[0].Vif}}, Guests: []network.Guest{s.guest(1)}})
+}
+
+func (s suite) badMasquerades(t *testing.T) {
+	for source, word := range map[string]error{
+		"0.0.0.0/0": network.ErrInvalid, "": network.ErrInvalid, "2001:db8::/64": errors.ErrUnsupported,
+	} {
+		p, _ := netip.ParsePrefix(source)
+		s.refusesWhole(t, word, network.State{Masquerades: []network.Masquerade{{Source: p, Out: "xenext"}}})
+	}
+	p := netip.MustParsePrefix("10.1.2.3/16")
+	s.refusesWhole(t, network.ErrInvalid, network.State{Masquerades: []network.Masquerade{{Source: p, Out: "! -o x"}}})
+	s.makes(t, network.State{Masquerades: []network.Masquerade{{Source: p, Out: "xenext"}}})
+	assert.Equal(t, "10.1.0.0/16", s.read(t).Masquerades[0].Source.String())
+}
+
+func (s suite) twins(t *testing.T) {
+	g := s.guest(1)
+	s.refusesWhole(t, network.ErrInvalid, network.State{Guests: []network.Guest{g, g}})
+	other := s.guest(2)
+	other.Forwards[0].Port = g.Forwards[0].Port
+	s.refusesWhole(t, network.ErrConflict, network.State{Guests: []network.Guest{g, other}})
 }
 
 func (s suite) bridgeInUse(t *testing.T) {
