@@ -40,13 +40,16 @@ func (c *Client) create(ctx context.Context, spec Spec) (Volume, error) {
 	} else {
 		v, err = c.allot(ctx, group, entries, spec)
 	}
-	if err != nil || spec.Unwiped {
-		return v, err
+	if err != nil {
+		return Volume{}, err
+	}
+	if spec.Unwiped {
+		return v, nil
 	}
 	if !v.Unwiped() { // thin: it never had an owner
 		return c.arrange(ctx, v, spec)
 	}
-	if v, err = c.wipe(ctx, spec.ID, slices.Concat([]string{skipFlag(spec.Skip)}, addTags(spec.Tags))); err != nil {
+	if v, err = c.wipe(ctx, v, slices.Concat([]string{skipFlag(spec.Skip)}, addTags(spec.Tags))); err != nil {
 		return Volume{}, err
 	}
 	return c.arrange(ctx, v, spec)

@@ -41,6 +41,10 @@ func (d *disk) boot(t testing.TB) {
 func (d *disk) harness(c *lvm.Client) lvmtest.Harness {
 	return lvmtest.Harness{
 		Manager: c, Group: d.group, Pool: "pool", Boot: d.boot,
+		Clear: func(t testing.TB) {
+			t.Helper()
+			d.lvm(t, "lvremove", "-y", "--select", "lv_name!=pool", d.group)
+		},
 		Hold: func(t testing.TB, v lvm.Volume) func() {
 			f, err := os.OpenFile(v.Path, os.O_RDWR, 0)
 			require.NoError(t, err)

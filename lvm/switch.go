@@ -60,6 +60,12 @@ func (c *Client) turnOn(ctx context.Context, id ID) error {
 	if ran != nil && ctx.Err() != nil {
 		return ran
 	}
+	return c.isOn(ctx, id, ran)
+}
+
+// isOn returns nil once the device node of a volume is there that was just
+// activated.
+func (c *Client) isOn(ctx context.Context, id ID, ran error) error {
 	e, err := c.entry(ctx, id)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 )
 
@@ -17,7 +18,10 @@ const wipeStep = 16 << 20
 //	lvm lvchange --deltag xenhost.state=wiping -ky guests/web1
 //	lvm lvchange -an guests/web1
 func (c *Client) Wipe(ctx context.Context, id ID) error {
-	_, err := c.wipe(ctx, id, []string{skipFlag(true)})
+	e, err := c.entry(ctx, id)
+	if err == nil {
+		_, err = c.wipe(ctx, e.Volume, []string{skipFlag(true)})
+	}
 	if err == nil {
 		err = c.deactivate(ctx, id)
 	}
@@ -26,17 +30,21 @@ func (c *Client) Wipe(ctx context.Context, id ID) error {
 
 // wipe zeroes a marked volume, takes the mark away and gives it the properties
 // in the same change of the metadata. It stays active.
-func (c *Client) wipe(ctx context.Context, id ID, properties []string) (Volume, error) {
-	e, err := c.settled(ctx, id)
+func (c *Client) wipe(ctx context.Context, v Volume, properties []string) (Volume, error) {
+	if v.Open {
+		e, err := c.settled(ctx, v.ID)
+		if err != nil {
+			return Volume{}, err
+		}
+		v = e.Volume
+	}
 	switch {
-	case err != nil:
-		return Volume{}, err
-	case !e.Unwiped():
+	case !v.Unwiped():
 		return Volume{}, fmt.Errorf("%w: it has no tag %s", ErrInvalid, TagWiping)
-	case e.Open:
+	case v.Open:
 		return Volume{}, ErrBusy
 	}
-	v, err := c.wipeMarked(ctx, e.Volume, properties)
+	v, err := c.wipeMarked(ctx, v, properties)
 	if err != nil && !errors.Is(err, ErrBusy) {
 		err = fmt.Errorf("%w: %w", ErrUnwiped, err)
 	}
@@ -44,12 +52,7 @@ func (c *Client) wipe(ctx context.Context, id ID, properties []string) (Volume, 
 }
 
 func (c *Client) wipeMarked(ctx context.Context, v Volume, properties []string) (done Volume, err error) {
-	if err := c.turnOn(ctx, v.ID); err != nil {
-		return Volume{}, err
-	}
-	// Exclusive: of two that wipe the same volume the second is refused here,
-	// and so can not zero what the first has handed to its owner meanwhile.
-	d, err := openAlone(v.Path)
+	d, err := c.openMarked(ctx, v)
 	if err != nil {
 		return Volume{}, err
 	}
@@ -76,6 +79,24 @@ func (c *Client) wipeMarked(ctx context.Context, v Volume, properties []string) 
 	}
 	now.Open = false // it was us
 	return now.Volume, nil
+}
+
+// openMarked activates a volume and opens it, exclusively: of two that wipe the
+// same volume the second is refused here, and so can not zero what the first
+// has handed to its owner meanwhile.
+func (c *Client) openMarked(ctx context.Context, v Volume) (*device, error) {
+	ran := c.change(ctx, "lvchange", "-ay", "-K", v.ID.String())
+	if ran != nil && ctx.Err() != nil {
+		return nil, ran
+	}
+	d, err := openAlone(v.Path)
+	if errors.Is(err, fs.ErrNotExist) { // udev is late, or it is not active
+		if err := c.isOn(ctx, v.ID, ran); err != nil {
+			return nil, err
+		}
+		d, err = openAlone(v.Path)
+	}
+	return d, err
 }
 
 // zero zeroes all of d and looks at samples of it.

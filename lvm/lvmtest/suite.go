@@ -21,6 +21,9 @@ type Harness struct {
 	// Pool is a thin pool of 8 extents in it; "" where there can be none,
 	// which TestContent does not accept.
 	Pool string
+	// Clear removes all volumes but Pool after a case; nil removes them one by
+	// one, by the Manager.
+	Clear func(t testing.TB)
 	// Boot turns all volumes of the group off, and on again as a host's boot
 	// scripts do (vgchange -ay).
 	Boot func(t testing.TB)
@@ -44,12 +47,12 @@ type suiteCase struct {
 
 func (h Harness) run(t *testing.T, cases []suiteCase) {
 	t.Helper()
+	extent := (&suite{Harness: h, T: t, ctx: context.Background()}).group().Extent
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 			defer cancel()
-			s := &suite{Harness: h, T: t, ctx: ctx}
-			s.extent = s.group().Extent
+			s := &suite{Harness: h, T: t, ctx: ctx, extent: extent}
 			c.run(s)
 			s.clear()
 		})
@@ -58,6 +61,10 @@ func (h Harness) run(t *testing.T, cases []suiteCase) {
 
 // clear removes all volumes but the pool: snapshots before their origins.
 func (s *suite) clear() {
+	if s.Clear != nil {
+		s.Clear(s)
+		return
+	}
 	volumes := s.volumes()
 	for _, snapshots := range []bool{true, false} {
 		for _, v := range volumes {
