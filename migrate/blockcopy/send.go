@@ -49,8 +49,8 @@ type sender struct {
 type piece struct {
 	offset int64
 	length int
-	buf    []byte // room for a header and MaxFrame bytes
-	packed []byte // room for a header and the packed form
+	buf    []byte // a header and the bytes
+	packed []byte // a header and their packed form
 	frame  []byte // header and payload: of buf or packed, or nil to skip
 	err    error
 	done   chan struct{}
@@ -63,7 +63,7 @@ func (s *sender) run(ctx context.Context, extents []lvm.Extent) error {
 	depth := 2 * workers
 	free := make(chan *piece, depth)
 	for range depth {
-		free <- &piece{buf: make([]byte, headerSize+MaxFrame), packed: make([]byte, headerSize, headerSize+MaxFrame), done: make(chan struct{}, 1)}
+		free <- &piece{done: make(chan struct{}, 1)}
 	}
 	ctx, stop := context.WithCancel(ctx)
 	work, ordered := make(chan *piece, depth), make(chan *piece, depth)
@@ -112,7 +112,8 @@ func cut(extents []lvm.Extent, yield func(offset int64, length int) bool) {
 }
 
 func (s *sender) work(pieces <-chan *piece) error {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
+		zstd.WithWindowSize(MaxFrame))
 	for p := range pieces {
 		if p.err = err; err == nil {
 			p.err = s.pack(enc, p)
@@ -124,12 +125,13 @@ func (s *sender) work(pieces <-chan *piece) error {
 
 // pack reads a piece and makes its frame.
 func (s *sender) pack(enc *zstd.Encoder, p *piece) error {
-	raw := p.buf[headerSize : headerSize+p.length]
+	p.buf = grow(p.buf, headerSize+p.length)
+	raw := p.buf[headerSize:]
 	if n, err := s.src.ReadAt(raw, p.offset); n < len(raw) {
 		return fmt.Errorf("send: read %d bytes at %d: %w", len(raw), p.offset, err)
 	}
 	h := header{typ: typeData, offset: p.offset, raw: uint32(p.length), coded: uint32(p.length)}
-	if bytes.Equal(raw, zeros[:len(raw)]) {
+	if raw[0] == 0 && bytes.Equal(raw[1:], raw[:len(raw)-1]) { // all equal to the first
 		p.frame = nil
 		if !s.t.Fresh {
 			h.typ, h.coded = typeZero, 0
@@ -140,15 +142,16 @@ func (s *sender) pack(enc *zstd.Encoder, p *piece) error {
 	}
 	h.hash = s.t.hash(raw)
 	p.frame = p.buf[:headerSize+p.length]
-	if packed := enc.EncodeAll(raw, p.packed[:headerSize]); len(packed)-headerSize < p.length-p.length/16 {
+	p.packed = grow(p.packed, headerSize)
+	packed := enc.EncodeAll(raw, p.packed)
+	p.packed = packed // with the room that it grew to
+	if len(packed)-headerSize < p.length-p.length/16 {
 		h.codec, h.coded = codecZstd, uint32(len(packed)-headerSize)
 		p.frame = packed
 	}
 	h.put(p.frame)
 	return nil
 }
-
-var zeros [MaxFrame]byte
 
 func (s *sender) write(ctx context.Context, ordered <-chan *piece, free chan<- *piece) error {
 	root := sha256.New()

@@ -19,9 +19,8 @@ const (
 	ledgerStart = 64 << 10
 	recordSize  = 64
 	stride      = 7919 // records between two neighbours in time; prime
+	recordMagic = "xhrecord"
 )
-
-var recordMagic = [8]byte{'x', 'h', 'r', 'e', 'c', 'o', 'r', 'd'}
 
 type record struct {
 	seq    uint64
@@ -31,7 +30,7 @@ type record struct {
 
 func (r record) bytes() []byte {
 	b := make([]byte, 0, recordSize)
-	b = append(b, recordMagic[:]...)
+	b = append(b, recordMagic...)
 	b = binary.BigEndian.AppendUint64(b, r.seq)
 	b = append(b, r.before[:]...)
 	b = append(b, r.guest[:]...)
@@ -40,8 +39,10 @@ func (r record) bytes() []byte {
 }
 
 func parseRecord(b []byte) (r record, ok bool) {
-	sum := sha256.Sum256(b[:48])
-	if !bytes.Equal(b[:8], recordMagic[:]) || !bytes.Equal(b[48:64], sum[:16]) {
+	if string(b[:8]) != recordMagic {
+		return r, false
+	}
+	if sum := sha256.Sum256(b[:48]); !bytes.Equal(b[48:64], sum[:16]) {
 		return r, false
 	}
 	r.seq = binary.BigEndian.Uint64(b[8:])
@@ -91,8 +92,8 @@ func readLedger(path string, guest uuid.UUID) (l ledger, err error) {
 		return l, err
 	}
 	l.room = room(info.Size())
-	data, err := io.ReadAll(f)
-	if err != nil {
+	data := make([]byte, info.Size())
+	if _, err := io.ReadFull(f, data); err != nil {
 		return l, err
 	}
 	for seq := uint64(1); seq < l.room; seq++ {
