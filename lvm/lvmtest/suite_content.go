@@ -2,6 +2,7 @@ package lvmtest
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"math/rand/v2"
 	"testing"
@@ -213,13 +214,13 @@ func withOrigin(s *suite) {
 	v := s.active("web1", 1)
 	snap, err := s.Manager.Snapshot(s.ctx, v.ID, "web1-snap", nil)
 	require.NoError(s, err)
-	s.refused(s.Manager.Deactivate(s.ctx, snap.ID), "deactivate", errUnsupported)
+	s.refused(s.Manager.Deactivate(s.ctx, snap.ID), "deactivate", errors.ErrUnsupported)
 	release := s.Hold(s, snap)
 	s.refused(s.Manager.Deactivate(s.ctx, v.ID), "deactivate", lvm.ErrBusy)
 	release()
 	require.NoError(s, s.Manager.Deactivate(s.ctx, v.ID))
 	assert.False(s, s.volume("web1-snap").Active)
-	s.refused(s.Manager.Activate(s.ctx, snap.ID), "activate", errUnsupported)
+	s.refused(s.Manager.Activate(s.ctx, snap.ID), "activate", errors.ErrUnsupported)
 	_, err = s.Manager.Changed(s.ctx, snap.ID)
 	s.refused(err, "changed", lvm.ErrInactive)
 	require.NoError(s, s.Manager.Activate(s.ctx, v.ID))
@@ -241,8 +242,8 @@ func snapshotRefused(s *suite) {
 		{v.ID, "Bad", nil, lvm.ErrInvalid},
 		{v.ID, "snap2", &lvm.SnapshotOptions{Size: -1}, lvm.ErrInvalid},
 		{v.ID, "snap2", &lvm.SnapshotOptions{Tags: []string{"a b"}}, lvm.ErrInvalid},
-		{snap.ID, "snap2", nil, errUnsupported},
-		{s.id(s.Pool), "snap2", nil, errUnsupported},
+		{snap.ID, "snap2", nil, errors.ErrUnsupported},
+		{s.id(s.Pool), "snap2", nil, errors.ErrUnsupported},
 	} {
 		_, err := s.Manager.Snapshot(s.ctx, c.origin, c.name, c.opts)
 		s.refused(err, "snapshot", c.want)

@@ -9,8 +9,6 @@ import (
 	"github.com/xenhost/xenhost/lvm"
 )
 
-var errUnsupported = errors.ErrUnsupported
-
 func thin(s *suite) {
 	free := s.group().Free
 	v := s.create(lvm.Spec{ID: s.id("web1"), Size: 2*s.extent - 1, Pool: s.Pool, Tags: []string{"a"}})
@@ -50,7 +48,7 @@ func thinSnapshot(s *suite) {
 	s.write(v.ID, 0, []byte("after!"))
 	assert.Equal(s, "before", string(s.content(snap.ID)[:6]))
 	_, err = s.Manager.Changed(s.ctx, snap.ID)
-	s.refused(err, "changed", errUnsupported)
+	s.refused(err, "changed", errors.ErrUnsupported)
 	require.NoError(s, s.Manager.Deactivate(s.ctx, snap.ID), "it is a volume of its own")
 	require.NoError(s, s.Manager.Remove(s.ctx, v.ID), "and needs its origin no longer")
 	require.NoError(s, s.Manager.Activate(s.ctx, snap.ID))
