@@ -31,7 +31,7 @@ func command() *cobra.Command {
 		t.hosts("save [HOST...]", "keep the running state for the next up", (*xenlab.Lab).Save),
 		t.host("kill HOST", "power failure: the host is gone at once", (*xenlab.Host).Kill),
 		t.host("boot HOST", "power on: a cold boot from the disks as they are", (*xenlab.Host).Boot),
-		t.down(),
+		t.down(), t.reset(),
 	)
 	return root
 }

@@ -3,12 +3,12 @@
 //	go run ./internal/lab build              # once, a few minutes; up does it too
 //	go run ./internal/lab up                 # curacao and islay, running on after this command
 //	go run ./internal/lab ssh curacao xl list
-//	go run ./internal/lab put curacao FILE /root/FILE
+//	go run ./internal/lab put curacao FILE /root/FILE    # and get curacao /dev/guests/web FILE
 //	go run ./internal/lab test ./lvm         # a package's tests inside a dom0
 //	go run ./internal/lab save               # keep this moment for the next up
 //	go run ./internal/lab kill islay         # power failure
 //	go run ./internal/lab boot islay         # power on: a cold boot from the disks as they are
-//	go run ./internal/lab down
+//	go run ./internal/lab down               # or reset, which throws disks and saved states away
 package main
 
 import (

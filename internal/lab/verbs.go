@@ -86,9 +86,17 @@ func (t *tool) up() *cobra.Command {
 }
 
 func (t *tool) down() *cobra.Command {
-	return &cobra.Command{Use: "down", Short: "stop all hosts; their disks stay", Args: cobra.NoArgs,
+	return t.lab("down", "stop all hosts; their disks stay", (*xenlab.Lab).Down)
+}
+
+func (t *tool) reset() *cobra.Command {
+	return t.lab("reset", "stop all hosts, and throw their disks and saved states away", (*xenlab.Lab).Reset)
+}
+
+func (t *tool) lab(use, short string, do func(*xenlab.Lab, context.Context) error) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return t.take(cmd, func(l *xenlab.Lab) error { return l.Down(cmd.Context()) })
+			return t.take(cmd, func(l *xenlab.Lab) error { return do(l, cmd.Context()) })
 		}}
 }
 

@@ -84,24 +84,25 @@ func (h *Host) awaitReady(ctx context.Context, m Machine, resumed bool, gone <-c
 	ctx, cancel := context.WithTimeoutCause(ctx, bootTooLong, errors.New("it takes too long"))
 	defer cancel()
 	said, since := "", time.Now()
+	var refused error // of the last try to connect
 	for {
 		text, _ := os.ReadFile(m.Serial)
 		if string(text) != said {
 			said, since = string(text), time.Now()
 		}
 		if resumed || strings.Contains(said, "LAB: ready") {
-			if err := h.connect(ctx); err == nil {
+			if refused = h.connect(ctx); refused == nil {
 				break
 			}
 		}
 		if time.Since(since) > bootStalled {
-			return fmt.Errorf("no progress for %v", bootStalled)
+			return errors.Join(fmt.Errorf("no progress for %v", bootStalled), refused)
 		}
 		select {
 		case <-gone:
 			return errors.New("QEMU ended")
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return errors.Join(context.Cause(ctx), refused)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

@@ -11,15 +11,22 @@ import (
 
 // newDisks replaces the host's disks, saved states included.
 func (h *Host) newDisks(ctx context.Context, m Machine, img *image) error {
-	for _, name := range []string{m.Root, m.Data} {
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	if err := removeDisks(m); err != nil {
+		return err
 	}
 	if err := h.lab.tool(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-b", img.rootFS, "-F", "raw", m.Root); err != nil {
 		return err
 	}
 	return h.lab.tool(ctx, "qemu-img", "create", "-q", "-f", "qcow2", m.Data, dataSize)
+}
+
+func removeDisks(m Machine) error {
+	for _, name := range []string{m.Root, m.Data} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // states returns which saved states are on the host's disks.

@@ -122,7 +122,12 @@ func (h *Host) fresh(ctx context.Context) error {
 		return err
 	}
 	if states[stateFresh] {
-		return h.start(ctx, m, img, stateFresh)
+		err := h.start(ctx, m, img, stateFresh)
+		if err != nil && ctx.Err() == nil {
+			h.lab.log.Warn("removing disks that do not resume", "host", m.Name)
+			_ = removeDisks(m) // the next one makes new ones
+		}
+		return err
 	}
 	if err := h.newDisks(ctx, m, img); err != nil {
 		return err

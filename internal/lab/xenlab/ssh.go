@@ -2,6 +2,7 @@ package xenlab
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"time"
@@ -10,7 +11,7 @@ import (
 // ssh returns the command that runs a line in the host's dom0. It has to be
 // started in the namespace.
 func (h *Host) ssh(ctx context.Context, options []string, line ...string) *exec.Cmd {
-	args := append([]string{"-q", "-F", "none", "-i", h.lab.keyFile(),
+	args := append([]string{"-F", "none", "-i", h.lab.keyFile(), "-o", "LogLevel=ERROR",
 		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
 		"-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=20", "-o", "ServerAliveCountMax=6",
 		"-o", "ControlPath=" + h.runFile(".ssh")}, options...)
@@ -39,7 +40,11 @@ func (h *Host) connect(ctx context.Context) error {
 	// A short try: packets get lost right after a boot, and TCP waits longer and longer.
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	return h.lab.internet().run(h.ssh(ctx, []string{"-o", "BatchMode=yes", "-M", "-N", "-f"}))
+	cmd := h.ssh(ctx, []string{"-o", "BatchMode=yes", "-M", "-N", "-f", "-E", h.runFile(".ssh.log")})
+	if err := h.lab.internet().run(cmd); err != nil {
+		return fmt.Errorf("ssh: %w: %s", err, fileTail(h.runFile(".ssh.log"), 2))
+	}
+	return nil
 }
 
 // disconnect drops it, without waiting for the host.
