@@ -129,7 +129,8 @@ type Switch interface {
 	// volume that is open stays active: ErrBusy. Its thick snapshots go with
 	// it; a thick snapshot alone is errors.ErrUnsupported.
 	Deactivate(ctx context.Context, id ID) error
-	// SetSkip sets or clears the activation-skip flag.
+	// SetSkip sets or clears the activation-skip flag; it turns nothing on or
+	// off. Of a thick snapshot: errors.ErrUnsupported.
 	SetSkip(ctx context.Context, id ID, skip bool) error
 	// Tag adds and removes tags in one change of the metadata. A tag to
 	// remove that is not there is no error. TagWiping is not to be touched

@@ -48,7 +48,7 @@ func (c *Client) activate(ctx context.Context, id ID) error {
 	case e.Active:
 		return c.node(ctx, e.Volume)
 	case e.Kind == Snapshot:
-		return unsupported("a thick snapshot goes with its origin " + e.Origin)
+		return withOrigin(e.Volume)
 	}
 	return c.turnOn(ctx, id)
 }
@@ -114,7 +114,7 @@ func (c *Client) deactivate(ctx context.Context, id ID) error {
 	case !e.Active:
 		return nil
 	case e.Kind == Snapshot:
-		return unsupported("a thick snapshot goes with its origin " + e.Origin)
+		return withOrigin(e)
 	}
 	ran := c.change(ctx, "lvchange", "-an", id.String())
 	if ran != nil && ctx.Err() != nil {
@@ -140,6 +140,10 @@ func (c *Client) deactivate(ctx context.Context, id ID) error {
 	return contradicts("it is still active", ran)
 }
 
+func withOrigin(v Volume) error {
+	return unsupported("a thick snapshot goes with its origin " + v.Origin)
+}
+
 func (c *Client) setSkip(ctx context.Context, id ID, skip bool) error {
 	e, err := c.entry(ctx, id)
 	switch {
@@ -147,6 +151,8 @@ func (c *Client) setSkip(ctx context.Context, id ID, skip bool) error {
 		return err
 	case e.Unwiped() && !skip:
 		return ErrUnwiped
+	case e.Kind == Snapshot:
+		return withOrigin(e.Volume)
 	case e.Skip == skip:
 		return nil
 	}

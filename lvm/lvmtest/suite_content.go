@@ -215,6 +215,7 @@ func withOrigin(s *suite) {
 	snap, err := s.Manager.Snapshot(s.ctx, v.ID, "web1-snap", nil)
 	require.NoError(s, err)
 	s.refused(s.Manager.Deactivate(s.ctx, snap.ID), "deactivate", errors.ErrUnsupported)
+	s.refused(s.Manager.SetSkip(s.ctx, snap.ID, true), "skip", errors.ErrUnsupported)
 	release := s.Hold(s, snap)
 	s.refused(s.Manager.Deactivate(s.ctx, v.ID), "deactivate", lvm.ErrBusy)
 	release()

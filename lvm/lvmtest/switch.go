@@ -48,6 +48,9 @@ func (f *Fake) SetSkip(ctx context.Context, id lvm.ID, skip bool) error {
 		if v.Unwiped() && !skip {
 			return lvm.ErrUnwiped
 		}
+		if v.Kind == lvm.Snapshot {
+			return alone(v)
+		}
 		v.Skip = skip
 		return nil
 	})
