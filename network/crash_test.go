@@ -3,6 +3,7 @@ package network_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -74,6 +75,51 @@ func TestTwoProcesses(t *testing.T) {
 				want.Guests = append(want.Guests, guest(n+1, forward(network.TCP, 8001+uint16(n), n+1, 80)))
 			}
 			assert.Equal(t, want.Normalize(), have)
+		})
+	}
+}
+
+// dying is a Runner whose process is killed before a table is written: from
+// then on nothing runs any more.
+type dying struct {
+	dom0.Local
+	before string
+	dead   bool
+}
+
+func (d *dying) Run(ctx context.Context, cmd dom0.Cmd) error {
+	if strings.HasSuffix(cmd.Args[0], "-restore") && !d.dead {
+		text, err := io.ReadAll(cmd.Stdin)
+		if err != nil {
+			return err
+		}
+		d.dead = strings.HasPrefix(string(text), "*"+d.before)
+		cmd.Stdin = strings.NewReader(string(text))
+	}
+	if d.dead {
+		return &dom0.Error{Args: cmd.Args, ExitCode: -1, Err: errors.New("killed")}
+	}
+	return d.Local.Run(ctx, cmd)
+}
+
+func TestKilledBetweenTables(t *testing.T) {
+	needNamespaces(t)
+	for _, variant := range variants() {
+		t.Run(variant, func(t *testing.T) {
+			s := newSpace(t)
+			s.ip(t, "link add xenint type bridge")
+			m := s.manager(t, variant)
+			require.NoError(t, m.Set(t.Context(), guest(2)))
+			s.run(t, "", variant, "-P", "FORWARD", "ACCEPT") // makes the table filter be there
+			clean := s.saved(t, variant)
+			killed := network.New(&network.Options{
+				NetNS: s.path(), IPTables: variant, LockDir: t.TempDir(), Runner: &dying{before: "nat"}})
+			require.Error(t, killed.Set(t.Context(), guest(1, forward(network.TCP, 8080, 1, 80))))
+			have, err := m.Read(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, network.State{Guests: []network.Guest{guest(2)}}, have, "what nat does not say is not there")
+			require.NoError(t, m.Remove(t.Context(), guest(1).UUID))
+			assert.Equal(t, clean, s.saved(t, variant), "the next call mends it")
 		})
 	}
 }
@@ -171,6 +217,9 @@ func TestDriftIsSeenAndMended(t *testing.T) {
 			assert.Equal(t, lines(whole), lines(s.saved(t, variant)), "another guest's change puts it right")
 
 			s.run(t, "", variant, "-t", "nat", "-F", "PREROUTING")
+			have, err = m.Read(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, []network.Guest{guest(1)}, have.Guests, "nothing leads to the forward")
 			require.NoError(t, m.Set(t.Context(), g))
 			assert.Equal(t, lines(whole), lines(s.saved(t, variant)), "the anchor is back")
 		})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"strings"
 	"time"
 
@@ -193,10 +192,11 @@ func (l *Linux) checkVariant(ctx context.Context) error {
 	} else if used, err := legacyTables(); err != nil || !used {
 		return err
 	}
-	if _, err := exec.LookPath(other); err != nil {
+	out, err := dom0.Output(ctx, l.runner, other)
+	var failed *dom0.Error
+	if errors.As(err, &failed) && failed.ExitCode < 0 && ctx.Err() == nil {
 		return nil // not installed, so nothing of ours was made by it
 	}
-	out, err := dom0.Output(ctx, l.runner, other)
 	if err != nil {
 		return err
 	}

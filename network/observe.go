@@ -53,7 +53,7 @@ func (l *Linux) observe(ctx context.Context, k *kernel) (observed, error) {
 		return seen, err
 	}
 	seen.record = recorded(seen.nat)
-	seen.actual = seen.linked(seen.inPlace())
+	seen.actual = seen.linked(seen.inPlace(seen.reached()))
 	return seen, nil
 }
 

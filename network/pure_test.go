@@ -155,7 +155,7 @@ func TestRulesAreTheRecord(t *testing.T) {
 		require.NoError(t, err)
 		r := recorded(read["nat"])
 		require.Equal(t, s, r.state)
-		require.Equal(t, s, r.inPlace())
+		require.Equal(t, s, r.inPlace(r.whole))
 		for line, was := range found {
 			require.Equal(t, was, r.found[line])
 		}
@@ -247,93 +247,16 @@ func TestAlteredRuleIsNotInForce(t *testing.T) {
 	require.NoError(t, err)
 	r := recorded(read["nat"])
 	assert.Equal(t, s, r.state)
-	assert.Equal(t, State{Guests: []Guest{{UUID: g.UUID}}}, r.inPlace())
+	assert.Equal(t, State{Guests: []Guest{{UUID: g.UUID}}}, r.inPlace(r.whole))
 	fix, err := script("nat", read["nat"].ours(), renderNAT(r.state, nil))
 	require.NoError(t, err)
 	assert.Equal(t, keys(renderNAT(s, nil)), keys(interpret(t, read["nat"].ours(), fix)))
 }
 
-func TestSockets(t *testing.T) {
-	const tcp = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
-   1: 0100007F:0019 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
-   2: 017100CB:1F90 FE7100CB:C001 01 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
-`
-	assert.Equal(t, []socket{
-		{TCP, netip.IPv4Unspecified(), 22}, {TCP, netip.MustParseAddr("127.0.0.1"), 25},
-	}, sockets("tcp", tcp))
-	const udp6 = `  0: 00000000000000000000000000000000:0035 00000000000000000000000000000000:0000 07
-  1: 0000000000000000FFFF0000017100CB:0043 00000000000000000000000000000000:0000 07
-  2: zz:0043 0:0 07
-`
-	assert.Equal(t, []socket{
-		{UDP, netip.IPv6Unspecified(), 53}, {UDP, netip.MustParseAddr("203.0.113.1"), 67},
-	}, sockets("udp6", udp6))
-}
-
-func TestVifName(t *testing.T) {
-	id := uuid.MustParse("7f3a0b1c-0000-4000-8000-000000000001")
-	assert.Equal(t, "x7f3a0b1c.0", VifName(id, 0))
-	assert.Equal(t, "x7f3a0b1c.z", VifName(id, 35))
-	assert.Empty(t, VifName(id, -1)+VifName(id, 36))
-	assert.Len(t, VifName(id, 35), 11)
-}
-
-func FuzzSave(f *testing.F) {
-	f.Add(printed("nat", renderNAT(State{
-		Masquerades: []Masquerade{{netip.MustParsePrefix("10.0.0.0/8"), "eth0"}},
-		Guests:      []Guest{{UUID: uuid.UUID{1}, Forwards: []Forward{{Proto: TCP, Port: 80, To: netip.MustParseAddrPort("10.0.0.1:80")}}}},
-	}, nil)))
-	f.Add("*nat\n-A \n-A XH-META \"a\\\n:\n")
-	f.Add("*nat\n-A XH-META --comment \"xenhost: forward tcp *:1 -> 1.2.3.4:5 of 7f3a0b1c-0000-4000-8000-000000000001\"\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		read, err := parseSave(text)
-		if err != nil {
-			return
-		}
-		r := recorded(read["nat"])
-		require.Equal(t, r.state, stateOf(linesOf(r.state)), "what is read is a state")
-		_, err = script("nat", read["nat"].ours(), renderNAT(r.state, r.found))
-		if err != nil {
-			require.ErrorIs(t, err, ErrForeign)
-		}
-	})
-}
-
-func FuzzWords(f *testing.F) {
-	f.Add("plain", `with "quotes" and \ more`)
-	f.Fuzz(func(t *testing.T, a, b string) {
-		got, err := words(quote(a) + " " + quote(b))
-		require.NoError(t, err)
-		require.Equal(t, []string{a, b}, got)
-	})
-}
-
-func BenchmarkDiff(b *testing.B) {
-	for _, n := range []int{100, 1000, 10000} {
-		b.Run(fmt.Sprint(n, " forwards"), func(b *testing.B) {
-			var s State
-			for i := range n / 10 {
-				id := uuid.UUID{1, 2, byte(i >> 8), byte(i)}
-				at := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
-				g := Guest{UUID: id, Ports: []Port{{Vif: VifName(id, 0), Bridge: "xenint", MAC: MAC{0, 1, 2, 3, byte(i >> 8), byte(i)}, Addresses: []netip.Addr{at}}}}
-				for j := range 10 {
-					g.Forwards = append(g.Forwards, Forward{Proto: TCP, Port: uint16(10000 + 10*i + j), To: netip.AddrPortFrom(at, uint16(j+1))})
-				}
-				s.Guests = append(s.Guests, g)
-			}
-			s = s.Normalize()
-			text := printed("nat", renderNAT(s, nil))
-			next := s.Without(s.Guests[0].UUID)
-			b.ResetTimer()
-			for b.Loop() {
-				read, err := parseSave(text)
-				require.NoError(b, err)
-				out, err := script("nat", read["nat"].ours(), renderNAT(next, nil))
-				require.NoError(b, err)
-				require.NotEmpty(b, out)
-				require.Len(b, Diff(recorded(read["nat"]).state, next).Steps, 13)
-			}
-		})
-	}
+func TestMissingJumpIsSeen(t *testing.T) {
+	g := Guest{UUID: uuid.UUID{1}, Forwards: []Forward{{Proto: TCP, Port: 80, To: netip.MustParseAddrPort("10.0.0.1:80")}}}
+	nat := renderNAT(State{Guests: []Guest{g}}, nil)
+	require.True(t, recorded(nat).whole)
+	nat[dnatChain] = nil
+	require.False(t, recorded(nat).whole)
 }
