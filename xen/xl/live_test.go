@@ -27,7 +27,7 @@ import (
 // TestLab runs the tests of tier dom0 in a lab host.
 func TestLab(t *testing.T) {
 	lab := xenlab.Start(t, "curacao")
-	lab.MustHost(t, "curacao").Test(t, "github.com/xenhost/xenhost/xen/xl", nil)
+	lab.MustHost(t, "curacao").Test(t, "github.com/xenhost/xenhost/xen/xl", &xenlab.TestOptions{Run: "TestLive|TestDryRun"})
 }
 
 // TestLive is the suite on the Xen of this host.
