@@ -50,7 +50,7 @@ func (k *kernel) canTake(seen observed, port string) error {
 	if l.master != "" && !seen.own(interfaceFact(port, l.master)) {
 		return fmt.Errorf("interface %s is in bridge %s: %w", port, l.master, ErrForeign)
 	}
-	list, err := k.AddrList(l.link, netlink.FAMILY_ALL)
+	list, err := dump(func() ([]netlink.Addr, error) { return k.AddrList(l.link, netlink.FAMILY_ALL) })
 	if err != nil {
 		return fmt.Errorf("addresses of %s: %w", port, err)
 	}

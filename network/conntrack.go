@@ -30,7 +30,9 @@ func (k *kernel) forget(old, next State, log *slog.Logger) error {
 	if len(filters) == 0 {
 		return nil
 	}
-	n, err := k.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, filters...)
+	n, err := dump(func() (uint, error) {
+		return k.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, filters...)
+	})
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
 		log.Info("network", "verb", "skip", "what", "forget old connections", "err", err)
 		return nil

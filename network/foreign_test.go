@@ -152,3 +152,29 @@ func TestOtherVariant(t *testing.T) {
 		})
 	}
 }
+
+func TestLinksComeAndGo(t *testing.T) {
+	needNamespaces(t)
+	s := newSpace(t)
+	m := s.manager(t, "iptables")
+	s.ip(t, "link add xenint type bridge")
+	want := guest(1, forward(network.TCP, 8080, 1, 80))
+	require.NoError(t, m.Set(t.Context(), want))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 30 {
+			have, err := m.Read(t.Context())
+			assert.NoError(t, err)
+			assert.Equal(t, []network.Guest{want}, have.Guests)
+		}
+	}()
+	for running := true; running; {
+		s.ip(t, "link add other0 type veth peer name other1", "link set other0 master xenint up", "link delete other0")
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+	}
+}

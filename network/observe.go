@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -70,11 +71,11 @@ func (l *Linux) tables(ctx context.Context) (observed, error) {
 
 // look lists the links and the addresses.
 func (k *kernel) look(seen *observed) error {
-	list, err := k.LinkList()
+	list, err := dump(k.LinkList)
 	if err != nil {
 		return fmt.Errorf("list links: %w", err)
 	}
-	addresses, err := k.AddrList(nil, netlink.FAMILY_ALL)
+	addresses, err := dump(func() ([]netlink.Addr, error) { return k.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return fmt.Errorf("list addresses: %w", err)
 	}
@@ -104,6 +105,18 @@ func (k *kernel) look(seen *observed) error {
 		}
 	}
 	return nil
+}
+
+// dump asks the kernel for a list again when it changed while it was read, as
+// it does when a domain starts; netlink then gives only a part.
+func dump[T any](list func() (T, error)) (T, error) {
+	for range 20 {
+		all, err := list()
+		if !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return all, err
+		}
+	}
+	return list()
 }
 
 // linked leaves out what the links do not show.
