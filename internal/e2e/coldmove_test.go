@@ -100,6 +100,11 @@ func (w *world) killedAt(g guest, at handover.Name) {
 	_, err := w.watch(w.t.Context(), w.curacao, func(line string) { last = line }, "killmove", g.name, islayAddress, string(at))
 	require.Error(w.t, err)
 	require.True(w.t, strings.HasPrefix(last, string(at)+" on "), "killed before %q, not %q", last, at)
+	// The agent at the other end of the dead mover's ssh ends by itself.
+	require.Eventually(w.t, func() bool {
+		_, err := w.islay.Run(w.t.Context(), "pgrep", "-x", "xenhost-agent")
+		return err != nil
+	}, time.Minute, 500*time.Millisecond)
 }
 
 // resumed ends a move and tells how it ended.
