@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -35,8 +34,12 @@ type world struct {
 	observer       *xenlab.Observer
 }
 
-// guestSize is small because ssh between emulated hosts carries 2 MB/s.
-const guestSize = 32 << 20
+// Volumes are small because ssh between emulated hosts carries 2 MB/s. The
+// image is bytes that do not compress, so that a copy takes its time.
+const (
+	guestSize = 32 << 20
+	imageSize = 12 << 20
+)
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
@@ -131,27 +134,27 @@ var (
 
 func (g guest) volume() string { return "/dev/guests/" + g.name }
 
-// provision makes the guest on curacao from a golden image that is full of
-// bytes that do not compress, so that a copy takes its time.
+// provision makes the guest on curacao from a golden image, and waits until it
+// has acknowledged a record.
 func (w *world) provision(g guest) {
 	t := w.t
 	t.Helper()
-	image := filepath.Join(t.TempDir(), "golden.img")
-	f, err := os.Create(image)
-	require.NoError(t, err)
-	_, err = io.CopyN(f, rand.Reader, guestSize)
+	header := filepath.Join(t.TempDir(), "header")
+	f, err := os.Create(header)
 	require.NoError(t, err)
 	var id record.ID
 	_, err = rand.Read(id[:])
 	require.NoError(t, err)
 	require.NoError(t, record.Format(f, guestSize, id))
 	require.NoError(t, f.Close())
-	require.NoError(t, w.curacao.Put(t.Context(), image, "/lab/golden-"+g.name+".img"))
+	golden := "/lab/golden-" + g.name + ".img"
+	require.NoError(t, w.curacao.Put(t.Context(), header, golden))
+	w.run(w.curacao, "dd", "if=/dev/urandom", "of="+golden, "bs=4k", "seek=1", fmt.Sprintf("count=%d", imageSize/4096-1), "status=none")
 
 	args := xenlab.Guest{Name: g.name, IP: g.ip + "/24", Gateway: "192.168.0.1", Ack: w.observer.Addr(), Rate: 4}
 	argv := []string{
 		"xenhost-provision", g.name, "--type", g.kind, "--memory", "128M",
-		"--disk", "guests/" + g.name + ":32M", "--image", "/lab/golden-" + g.name + ".img",
+		"--disk", "guests/" + g.name + ":32M", "--image", golden,
 		"--kernel", xenlab.GuestKernel, "--ramdisk", xenlab.GuestRamdisk, "--cmdline", args.Args(),
 		"--bridge", "xenint", "--mac", g.mac, "--ip", g.ip,
 		"--forward", fmt.Sprintf("tcp:%d:%s:80", g.port, g.ip), "--return", "ingress",
