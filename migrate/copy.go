@@ -17,57 +17,62 @@ import (
 // ErrDiffers: after the copy a disk is not the same on both hosts.
 var ErrDiffers = errors.New("the copy differs")
 
-// copy is the step that carries a disk, or a part of it, from source to
-// target, wherever the two are: the bytes pass through the mover.
-func (m *move) copy(ctx context.Context, name handover.Name, d host.Disk, what handover.What, total int64, fresh bool, whole string) error {
-	step := handover.Step{Name: name, Host: m.plan.From, Dev: d.Dev}
-	return m.pair.Do(name, m.pair.Source, d.Dev, func() error {
-		began := time.Now()
-		t := blockcopy.NewTransfer(d.Size)
-		t.Fresh = fresh
-		var out io.Writer
-		r, w := io.Pipe()
-		out = w
-		if report := m.plan.opts.Progress; report != nil {
-			var done int64
-			out = &blockcopy.Meter{W: w, Frame: func(offset, length int64) {
-				if done += length; what != handover.AsChanged {
-					done = offset + length // with zeros that were left out
-				}
-				report(Event{Step: step, Done: done, Total: total})
-			}}
-		}
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		accepted := make(chan error, 1)
-		go func() {
-			_, err := m.pair.Target.Accept(ctx, d.Dev, t, r)
-			r.CloseWithError(cmpErr(err)) // ends the sender
-			accepted <- err
-		}()
-		stats, sendErr := m.pair.Source.Send(ctx, handover.Reading{Dev: d.Dev, What: what}, t, out)
-		w.CloseWithError(sendErr) // nil is EOF, behind END
-		acceptErr := <-accepted
-		if sendErr != nil && !errors.Is(sendErr, errAccept) {
-			return sendErr
-		}
-		if acceptErr != nil {
-			return acceptErr
-		}
-		m.report.Passes = append(m.report.Passes, Pass{Dev: d.Dev, What: what, Whole: whole, Duration: time.Since(began), Stats: stats})
-		return nil
-	})
+// carry takes a disk, or a part of it, from source to target, wherever the two
+// are: the bytes pass through the mover.
+func (m *move) carry(ctx context.Context, name handover.Name, p Pass, total int64, fresh bool) error {
+	began := time.Now()
+	t := blockcopy.NewTransfer(m.size(p.Dev))
+	t.Fresh = fresh
+	r, w := io.Pipe()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	accepted := make(chan error, 1)
+	go func() {
+		_, err := m.pair.Target.Accept(ctx, p.Dev, t, r)
+		r.CloseWithError(errAccept) // ends the sender
+		accepted <- err
+	}()
+	stats, sendErr := m.pair.Source.Send(ctx, handover.Reading{Dev: p.Dev, What: p.What}, t, m.metered(w, name, p, total))
+	w.CloseWithError(sendErr) // nil is EOF, behind END
+	acceptErr := <-accepted
+	if sendErr != nil && (acceptErr == nil || !errors.Is(sendErr, errAccept)) {
+		return sendErr
+	}
+	if acceptErr != nil {
+		return acceptErr
+	}
+	p.Stats, p.Duration = stats, time.Since(began)
+	m.report.Passes = append(m.report.Passes, p)
+	return nil
 }
 
 // errAccept is what a sender gets when the receiver has ended first; the cause
 // is the receiver's error.
 var errAccept = errors.New("the receiver ended")
 
-func cmpErr(err error) error {
-	if err == nil {
-		return errAccept
+// metered tells the caller how far a pass is.
+func (m *move) metered(w io.Writer, name handover.Name, p Pass, total int64) io.Writer {
+	report := m.plan.opts.Progress
+	if report == nil {
+		return w
 	}
-	return fmt.Errorf("%w: %w", errAccept, err)
+	step := handover.Step{Name: name, Host: m.plan.From, Dev: p.Dev}
+	var done int64
+	return &blockcopy.Meter{W: w, Frame: func(offset, length int64) {
+		if done += length; p.What != handover.AsChanged {
+			done = offset + length // with zeros that were left out
+		}
+		report(Event{Step: step, Done: done, Total: total})
+	}}
+}
+
+func (m *move) size(dev string) int64 {
+	for _, d := range m.plan.Guest.Disks {
+		if d.Dev == dev {
+			return d.Size
+		}
+	}
+	return 0
 }
 
 // verify lets both hosts read every disk again and compares.

@@ -112,7 +112,9 @@ func (m *move) cold(ctx context.Context) error {
 		return err
 	}
 	for _, d := range g.Disks {
-		if err := m.copy(ctx, handover.Copy, d, handover.AsSnapshot, d.Size, fresh[d.Dev], ""); err != nil {
+		if err := m.pair.Do(handover.Copy, source, d.Dev, func() error {
+			return m.carry(ctx, handover.Copy, Pass{Dev: d.Dev, What: handover.AsSnapshot}, d.Size, fresh[d.Dev])
+		}); err != nil {
 			return err
 		}
 	}
@@ -142,15 +144,17 @@ func (m *move) cold(ctx context.Context) error {
 // snapshot can not tell.
 func (m *move) changes(ctx context.Context) error {
 	for _, d := range m.plan.Guest.Disks {
-		bytes, err := m.pair.Source.Changed(ctx, d.Dev)
-		what, why := handover.AsChanged, ""
-		if errors.Is(err, lvm.ErrSnapshotInvalid) || errors.Is(err, errors.ErrUnsupported) {
-			what, why, bytes, err = handover.AsIs, err.Error(), d.Size, nil
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", handover.Step{Name: handover.Changes, Host: m.plan.From, Dev: d.Dev}, err)
-		}
-		if err := m.copy(ctx, handover.Changes, d, what, bytes, false, why); err != nil {
+		if err := m.pair.Do(handover.Changes, m.pair.Source, d.Dev, func() error {
+			pass := Pass{Dev: d.Dev, What: handover.AsChanged}
+			bytes, err := m.pair.Source.Changed(ctx, d.Dev)
+			if errors.Is(err, lvm.ErrSnapshotInvalid) || errors.Is(err, errors.ErrUnsupported) {
+				pass.What, pass.Whole, bytes, err = handover.AsIs, err.Error(), d.Size, nil
+			}
+			if err != nil {
+				return err
+			}
+			return m.carry(ctx, handover.Changes, pass, bytes, false)
+		}); err != nil {
 			return err
 		}
 	}

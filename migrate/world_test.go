@@ -3,6 +3,7 @@ package migrate_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -66,8 +67,16 @@ func (w world) resume(on string, opts *migrate.Options) (migrate.Report, error) 
 func (w world) lives(what string) string {
 	w.t.Helper()
 	require.NoError(w.t, w.Settled(w.t.Context(), w.guest.UUID), what)
-	require.NoError(w.t, w.Await(w.t.Context(), w.guest.UUID, w.Acked(w.guest.UUID)), what)
+	w.writes(what)
 	return w.Where(w.t.Context(), w.guest.UUID)
+}
+
+// writes requires that some copy of the guest goes on.
+func (w world) writes(what string) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	require.NoError(w.t, w.Await(ctx, w.guest.UUID, w.Acked(w.guest.UUID)), what)
 }
 
 // steps counts steps and dies before number n; -1 is never.

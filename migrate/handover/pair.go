@@ -58,7 +58,7 @@ func (p Pair) Forward(ctx context.Context, s, t *owner.Record, off bool) error {
 		if err := p.Do(Fence, p.Source, "", func() error { return p.Source.Fence(ctx, fenced.Epoch) }); err != nil {
 			return err
 		}
-		if err := p.Put(ctx, GiveUp, p.Source, s, fenced); err != nil {
+		if err := p.giveUp(ctx, s, t, fenced); err != nil {
 			return err
 		}
 	}
@@ -66,6 +66,21 @@ func (p Pair) Forward(ctx context.Context, s, t *owner.Record, off bool) error {
 		return err
 	}
 	return p.release(ctx, s)
+}
+
+// giveUp is the cut-over. The target is asked once more, by writing its record
+// as it is: if it has just died, the source still keeps its guest.
+func (p Pair) giveUp(ctx context.Context, s, t *owner.Record, fenced owner.Record) error {
+	return p.Do(GiveUp, p.Source, "", func() error {
+		if err := p.Target.Put(ctx, *t); err != nil {
+			return err
+		}
+		err := p.Source.Put(ctx, fenced)
+		if err == nil {
+			*s = fenced
+		}
+		return err
+	})
 }
 
 // take makes the guest the target's.
