@@ -152,6 +152,7 @@ type Domains interface {
 	Lister
 	Lifecycle
 	Pauser
+	Checker
 	// Info says what the host is and has free.
 	Info(ctx context.Context) (HostInfo, error)
 }

@@ -89,20 +89,30 @@ func (g Guest) withDefaults() Guest {
 // Validate refuses what could not be run: xen.Spec's rules, and volumes named
 // twice or without a size. It touches nothing.
 func (g Guest) Validate() error {
-	paths := make(map[lvm.ID]string, len(g.Disks))
+	named := make(map[lvm.ID]bool, len(g.Disks))
 	var errs []error
 	for _, d := range g.Disks {
-		if _, twice := paths[d.Volume]; twice {
+		if named[d.Volume] {
 			errs = append(errs, fmt.Errorf("%w: volume %s is named twice", ErrInvalid, d.Volume))
 		}
-		paths[d.Volume] = "/dev/" + d.Volume.String()
+		named[d.Volume] = true
 		if d.Size <= 0 {
 			errs = append(errs, fmt.Errorf("%w: disk %s has size %d", ErrInvalid, d.Dev, d.Size))
 		}
 		errs = append(errs, lvm.ValidName(d.Volume.Name+snapshotSuffix)) // a move needs room for its own name
 	}
-	if err := g.Spec(paths).Validate(); err != nil {
+	if err := g.Spec(g.devices()).Validate(); err != nil {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// devices are the device nodes that LVM gives the guest's volumes, for looking
+// at a Spec before they are there.
+func (g Guest) devices() map[lvm.ID]string {
+	paths := make(map[lvm.ID]string, len(g.Disks))
+	for _, d := range g.Disks {
+		paths[d.Volume] = "/dev/" + d.Volume.String()
+	}
+	return paths
 }

@@ -9,7 +9,6 @@ import (
 	"strconv"
 
 	"github.com/xenhost/xenhost/lvm"
-	"github.com/xenhost/xenhost/xen"
 )
 
 // Receive makes room for a guest that another host offers: its definition is
@@ -56,23 +55,7 @@ func (l *Hold) mayReceive(ctx context.Context, g Guest) error {
 	if err := l.h.nameFree(g); err != nil {
 		return err
 	}
-	domains, err := l.h.domains.List(ctx)
-	if err != nil {
-		return err
-	}
-	for _, d := range domains {
-		if d.UUID == g.UUID || d.Name == g.Name {
-			return fmt.Errorf("%w: domain %d (%s, %s) runs here", fs.ErrExist, d.ID, d.Name, d.UUID)
-		}
-	}
-	if c, ok := l.h.domains.(xen.Checker); ok {
-		return c.Check(ctx, g.Spec(map[lvm.ID]string{}))
-	}
-	info, err := l.h.domains.Info(ctx)
-	if err == nil && info.FreeMemory < g.Memory {
-		err = fmt.Errorf("%w: %d bytes are free, it needs %d", xen.ErrNoMemory, info.FreeMemory, g.Memory)
-	}
-	return err
+	return l.h.domains.Check(ctx, g.Spec(g.devices()))
 }
 
 func (l *Hold) receiveDisk(ctx context.Context, d Disk, epoch uint64) (fresh bool, err error) {

@@ -3,7 +3,6 @@ package xentest
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"github.com/xenhost/xenhost/xen"
@@ -43,16 +42,8 @@ func (f *Fake) Create(ctx context.Context, spec xen.Spec, opts *xen.CreateOption
 
 // admit says why Xen would not build this domain now.
 func (f *Fake) admit(spec xen.Spec) error {
-	for _, d := range f.domains {
-		if d.spec.UUID == spec.UUID {
-			return fmt.Errorf("its UUID runs already as %s: %w", d.spec.Name, fs.ErrExist)
-		}
-		if d.spec.Name == spec.Name {
-			return fmt.Errorf("a domain has this name: %w", fs.ErrExist)
-		}
-	}
-	if free := f.free(); need(spec) > free {
-		return fmt.Errorf("%w (%d MiB, needs %d)", xen.ErrNoMemory, free>>20, need(spec)>>20)
+	if err := f.room(spec); err != nil {
+		return err
 	}
 	for _, disk := range spec.Disks {
 		if !f.opts.AnyDisk {
@@ -117,17 +108,9 @@ func sameFile(a, b string) bool {
 func (f *Fake) free() int64 {
 	free := f.opts.Memory
 	for _, d := range f.domains {
-		free -= need(d.spec)
+		free -= d.spec.Need()
 	}
 	return free
-}
-
-// need is what libxl asks Xen for: the guest's memory, 1 MiB a VCPU and 4 KiB
-// a MiB for page tables, some slack, rounded up to 2 MiB.
-func need(s xen.Spec) int64 {
-	pages := int64(256*s.VCPUs) + s.Memory>>20
-	total := s.Memory + pages<<12 + 2<<20
-	return (total + 2<<20 - 1) &^ (2<<20 - 1)
 }
 
 // Info implements xen.Domains.
