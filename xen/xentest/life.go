@@ -170,20 +170,23 @@ func waitUnless(ctx context.Context, atOnce bool) <-chan struct{} {
 
 // nothing asks for a domain that is not there.
 func (s *suite) nothing(t *testing.T) {
-	id := uuid.New()
-	for name, verb := range map[string]func(ctx context.Context) error{
-		"lookup":   func(ctx context.Context) error { _, err := s.d.Lookup(ctx, id); return err },
-		"shutdown": func(ctx context.Context) error { _, err := s.d.Shutdown(ctx, id, nil); return err },
-		"destroy":  func(ctx context.Context) error { return s.d.Destroy(ctx, id) },
-		"pause":    func(ctx context.Context) error { return s.d.Pause(ctx, id) },
-		"unpause":  func(ctx context.Context) error { return s.d.Unpause(ctx, id) },
-		"rename":   func(ctx context.Context) error { return s.d.Rename(ctx, id, "suite-new") },
+	id := uuid.MustParse("00000000-0000-4000-8000-000000000000")
+	for _, verb := range []struct {
+		name string
+		call func(ctx context.Context) error
+	}{
+		{"lookup", func(ctx context.Context) error { _, err := s.d.Lookup(ctx, id); return err }},
+		{"shutdown", func(ctx context.Context) error { _, err := s.d.Shutdown(ctx, id, nil); return err }},
+		{"destroy", func(ctx context.Context) error { return s.d.Destroy(ctx, id) }},
+		{"pause", func(ctx context.Context) error { return s.d.Pause(ctx, id) }},
+		{"unpause", func(ctx context.Context) error { return s.d.Unpause(ctx, id) }},
+		{"rename", func(ctx context.Context) error { return s.d.Rename(ctx, id, "suite-new") }},
 	} {
-		s.run(t, name, func(t *testing.T) {
-			refused(t, verb(t.Context()), name, fs.ErrNotExist)
+		s.run(t, verb.name, func(t *testing.T) {
+			refused(t, verb.call(t.Context()), verb.name, fs.ErrNotExist)
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			refused(t, verb(ctx), name, context.Canceled)
+			refused(t, verb.call(ctx), verb.name, context.Canceled)
 		})
 	}
 	s.run(t, "the zero UUID is not dom0", func(t *testing.T) {
