@@ -89,8 +89,10 @@ func (w *world) refused(h *xenlab.Host, argv ...string) string {
 	w.t.Helper()
 	_, err := h.Run(w.t.Context(), argv...)
 	require.Error(w.t, err, "%s: %s was expected to fail", h.Name(), strings.Join(argv, " "))
-	w.t.Logf("%s: %s: %v", h.Name(), strings.Join(argv, " "), err)
-	return err.Error()
+	var failed *dom0.Error
+	require.ErrorAs(w.t, err, &failed)
+	w.t.Logf("%s: %s: exit %d\n%s", h.Name(), strings.Join(argv, " "), failed.ExitCode, failed.Stderr)
+	return failed.Stderr
 }
 
 // lines hands each line of a running command's stderr to a function.
@@ -255,7 +257,7 @@ func (w *world) noStart(g guest, h *xenlab.Host) {
 	old := fmt.Sprintf("name = %q\nuuid = %q\ntype = %q\nmemory = 128\nkernel = %q\nramdisk = %q\ntsc_mode = \"native\"\ndisk = [ \"phy:%s,xvda,w\" ]\n",
 		g.name, uuid.NewString(), g.kind, xenlab.GuestKernel, xenlab.GuestRamdisk, g.volume())
 	require.NoError(t, h.Write(t.Context(), "/etc/xen/"+g.name+".cfg", []byte(old), 0o600))
-	w.refused(h, "xl", "create", "/etc/xen/"+g.name+".cfg")
+	require.Contains(t, w.refused(h, "xl", "create", "/etc/xen/"+g.name+".cfg"), g.volume(), "it is the missing volume that xl stumbles over")
 	report := w.run(h, "xenhost-agent", "boot", "--json")
 	require.NotContains(t, report, "started")
 	require.NotContains(t, w.runs(g), h.Name())
