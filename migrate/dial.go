@@ -154,9 +154,10 @@ func (r *Remote) talk(stream *yamux.Stream, c call) error {
 	err := readMessage(stream, maxReply, &rep)
 	_ = stream.Close() // ends an upload that nobody reads any more
 	upErr := <-sent
+	var own *readError
 	switch {
-	case err != nil && upErr != nil:
-		return upErr
+	case errors.As(upErr, &own):
+		return own.err // the cause of whatever the other side says
 	case err != nil:
 		return r.lost(err)
 	case rep.Error != nil:

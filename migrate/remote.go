@@ -82,8 +82,22 @@ func (r *Remote) Terminate(ctx context.Context, id uuid.UUID) error {
 	return r.call(ctx, call{verb: verbTerminate, args: guestArgs{id}})
 }
 
-// justReader hides a WriterTo, so that pieces have one size.
-type justReader struct{ io.Reader }
+// justReader hides a WriterTo, so that pieces have one size, and marks errors
+// as its own.
+type justReader struct{ r io.Reader }
+
+func (j justReader) Read(p []byte) (int, error) {
+	n, err := j.r.Read(p)
+	if err != nil && err != io.EOF {
+		err = &readError{err}
+	}
+	return n, err
+}
+
+// readError is an error of what was to be sent, not of the connection.
+type readError struct{ err error }
+
+func (e *readError) Error() string { return e.err.Error() }
 
 type counter struct {
 	w        io.Writer

@@ -3,6 +3,7 @@ package migrate
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -155,10 +156,11 @@ func (c *chunkReader) Read(p []byte) (int, error) {
 	return n, unexpected(err)
 }
 
-// unexpected is for an end that comes before the end was said.
+// unexpected is for an end that comes before the end was said. It is neither
+// io.EOF nor io.ErrUnexpectedEOF, which readers of images take for an end.
 func unexpected(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: the data ended in the middle", ErrUnreachable)
 	}
 	return err
 }

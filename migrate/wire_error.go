@@ -56,6 +56,7 @@ func codes() []struct {
 		{"network-invalid", network.ErrInvalid},
 		{"stream", blockcopy.ErrStream},
 		{"protocol", ErrProtocol},
+		{"unreachable", ErrUnreachable},
 	}
 }
 

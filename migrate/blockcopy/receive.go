@@ -76,7 +76,6 @@ type receiver struct {
 type arrival struct {
 	header
 	payload []byte
-	raw     []byte
 }
 
 // read takes frames off the stream and hands them to the workers.
@@ -137,15 +136,11 @@ func (v *receiver) full(b []byte) error {
 
 // apply writes frames to the volume. After a failure it only drains.
 func (v *receiver) apply() {
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxFrame))
-	if err != nil {
-		v.fail(err)
-	} else {
-		defer dec.Close()
-	}
+	var u unpacker
+	defer u.close()
 	for a := range v.work {
 		if v.failure() == nil {
-			if err := v.write(dec, a); err != nil {
+			if err := v.write(&u, a); err != nil {
 				v.fail(err)
 			}
 		}
@@ -153,23 +148,46 @@ func (v *receiver) apply() {
 	}
 }
 
-func (v *receiver) write(dec *zstd.Decoder, a *arrival) error {
+func (v *receiver) write(u *unpacker, a *arrival) error {
 	if a.typ == typeZero {
-		return v.dst.Zero(a.offset, int64(a.header.raw))
+		return v.dst.Zero(a.offset, int64(a.raw))
 	}
 	raw := a.payload
 	if a.codec == codecZstd {
-		a.raw = grow(a.raw, MaxFrame)
 		var err error
-		if raw, err = dec.DecodeAll(a.payload, a.raw[:0]); err != nil {
+		if raw, err = u.unpack(a.payload); err != nil {
 			return fmt.Errorf("%w: frame at %d: %w", ErrStream, a.offset, err)
 		}
 	}
-	if len(raw) != int(a.header.raw) || v.t.hash(raw) != a.hash {
+	if len(raw) != int(a.raw) || v.t.hash(raw) != a.hash {
 		return fmt.Errorf("%w: the frame at %d is damaged", ErrStream, a.offset)
 	}
 	_, err := v.dst.WriteAt(raw, a.offset)
 	return err
+}
+
+// unpacker is one worker's zstd decoder, made when there is something for it.
+type unpacker struct {
+	dec *zstd.Decoder
+	buf []byte
+}
+
+// unpack returns at most MaxFrame bytes, good until the next call.
+func (u *unpacker) unpack(packed []byte) ([]byte, error) {
+	if u.dec == nil {
+		dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxFrame))
+		if err != nil {
+			return nil, err
+		}
+		u.dec, u.buf = dec, make([]byte, 0, MaxFrame)
+	}
+	return u.dec.DecodeAll(packed, u.buf)
+}
+
+func (u *unpacker) close() {
+	if u.dec != nil {
+		u.dec.Close()
+	}
 }
 
 func (v *receiver) fail(err error) {

@@ -121,7 +121,7 @@ func between(source, target Seen) (Way, string) {
 
 	case owner.Building, owner.Aborted, "":
 		switch {
-		case t.State == owner.Committed:
+		case t.State == owner.Committed && s.State != owner.Building && t.Epoch >= s.Epoch:
 			return Forward, target.Host + " has committed"
 		case s.State == owner.Building && (t.State == "" || t.State == owner.Aborted):
 			return Nothing, "its provisioning on " + source.Host + " has not finished: terminate it or provision it again"
