@@ -23,6 +23,8 @@ import (
 	"github.com/xenhost/xenhost/internal/lab/xenlab"
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/xen/dom0"
+	"github.com/xenhost/xenhost/xen/host"
+	"github.com/xenhost/xenhost/xen/host/owner"
 )
 
 // world is two real hosts with our commands on them, and an observer on the
@@ -38,7 +40,7 @@ type world struct {
 // image is bytes that do not compress, so that a copy takes its time.
 const (
 	guestSize = 32 << 20
-	imageSize = 12 << 20
+	imageSize = 8 << 20
 )
 
 func newWorld(t *testing.T) *world {
@@ -55,7 +57,7 @@ func newWorld(t *testing.T) *world {
 		"xenhost-agent": "examples/agent", "xenhost-provision": "examples/provision",
 		"xenhost-move": "examples/move", "killmove": "internal/e2e/killmove",
 	} {
-		build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, name), "github.com/xenhost/xenhost/"+pkg)
+		build := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", filepath.Join(dir, name), "github.com/xenhost/xenhost/"+pkg)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		out, err := build.CombinedOutput()
 		require.NoError(t, err, string(out))
@@ -69,9 +71,31 @@ func newWorld(t *testing.T) *world {
 		})
 		require.NoError(t, err)
 		require.NoError(t, h.Write(t.Context(), "/etc/xenhost/host.json", settings, 0o644))
+		w.run(h, "sync") // or a power failure takes it all
 		w.run(h, "xenhost-agent", "boot")
 	}
 	return w
+}
+
+// in is the same world for a subtest.
+func (w *world) in(t *testing.T) *world {
+	sub := *w
+	sub.t = t
+	return &sub
+}
+
+// owner reads a guest's owner record on a host.
+func (w *world) owner(g guest, h *xenlab.Host) owner.Record {
+	w.t.Helper()
+	var all []host.Status
+	require.NoError(w.t, json.Unmarshal([]byte(w.run(h, "xenhost-agent", "list", "--json")), &all))
+	for _, s := range all {
+		if s.Guest.Name == g.name {
+			return s.Owner
+		}
+	}
+	w.t.Fatalf("%s knows no guest %s: %+v", h.Name(), g.name, all)
+	return owner.Record{}
 }
 
 // run runs a command in a host's dom0 and returns what it printed.
@@ -130,8 +154,9 @@ type guest struct {
 }
 
 var (
-	web = guest{name: "web", kind: "pvh", ip: "192.168.0.10", mac: "00:16:3e:00:00:10", port: 8080}
-	db  = guest{name: "db", kind: "pv", ip: "192.168.0.11", mac: "00:16:3e:00:00:11", port: 8081}
+	web  = guest{name: "web", kind: "pvh", ip: "192.168.0.10", mac: "00:16:3e:00:00:10", port: 8080}
+	db   = guest{name: "db", kind: "pv", ip: "192.168.0.11", mac: "00:16:3e:00:00:11", port: 8081}
+	mail = guest{name: "mail", kind: "pvh", ip: "192.168.0.12", mac: "00:16:3e:00:00:12", port: 8082}
 )
 
 func (g guest) volume() string { return "/dev/guests/" + g.name }
