@@ -83,6 +83,7 @@ func TestCrashTwice(t *testing.T) {
 // run returns whether Resume was killed.
 func (s *schedule) run(t *testing.T) (killed bool) {
 	w, ctx := newWorld(t, nil), t.Context()
+	defer w.Close() // one test runs many
 	at := &steps{n: s.kill}
 	died := migratetest.Kill(func() { _, _ = w.move(ctx, s.mover, at.options()) })
 	require.Equal(t, s.kill < s.steps, died, "the mover died where it should")

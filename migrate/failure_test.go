@@ -262,7 +262,7 @@ func TestNoRoomToStart(t *testing.T) {
 	}))
 	require.ErrorIs(t, err, migrate.ErrInterrupted)
 	require.ErrorIs(t, err, xen.ErrNoMemory, "it crossed the connection")
-	require.ErrorContains(t, err, "islay has it, but not all was done; when both hosts answer, run Resume for "+w.guest.UUID.String())
+	require.ErrorContains(t, err, "islay has it, but not all was done; when both hosts answer, run on curacao: move --resume "+w.guest.UUID.String()+" --to islay")
 	require.NoError(t, w.Check(t.Context()))
 	report, err := w.resume("curacao", nil)
 	require.NoError(t, err)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -148,27 +150,30 @@ func look(ctx context.Context, pair handover.Pair) (*Plan, handover.Seen, handov
 	if err != nil {
 		return nil, s, t, fmt.Errorf("survey %s: %w", t.Host, err)
 	}
-	var problems []error
+	var problems []string
 	for _, why := range here.Snapshots {
-		problems = append(problems, fmt.Errorf("%w: %s: %s", ErrRefused, s.Host, why))
+		problems = append(problems, s.Host+": "+why)
 	}
 	for _, why := range there.Problems {
-		problems = append(problems, fmt.Errorf("%w: %s: %s", ErrRefused, t.Host, why))
+		problems = append(problems, t.Host+": "+why)
 	}
 	p := &Plan{Guest: *s.Guest, From: s.Host, To: t.Host, Runs: s.Domain != nil, Leftover: leftover}
-	var largest int64
+	var all int64
 	for _, d := range s.Guest.Disks {
 		p.Disks = append(p.Disks, DiskPlan{Disk: d, Kept: slices.ContainsFunc(there.Kept, func(v lvm.Volume) bool { return v.ID == d.Volume })})
-		largest += d.Size
+		all += d.Size
 		if why := source(d, s.Volumes); why != "" {
-			problems = append(problems, fmt.Errorf("%w: %s: %s", ErrRefused, s.Host, why))
+			problems = append(problems, s.Host+": "+why)
 		}
 	}
+	if len(problems) > 0 {
+		return nil, s, t, fmt.Errorf("%w: %s", ErrRefused, strings.Join(problems, "; "))
+	}
 	if p.Runs {
-		p.Downtime = time.Duration(float64(largest) / assumedRate * float64(time.Second)).Round(time.Second / 10)
+		p.Downtime = time.Duration(float64(all) / assumedRate * float64(time.Second)).Round(time.Second / 10)
 		p.Basis = fmt.Sprintf("reading every disk once on both hosts at %d MiB/s, which is assumed and not measured; what changes during the copy is unknown", assumedRate>>20)
 	}
-	return p, s, t, errors.Join(problems...)
+	return p, s, t, nil
 }
 
 // mayMove reads the records: whether the source may give the guest away and
@@ -176,6 +181,8 @@ func look(ctx context.Context, pair handover.Pair) (*Plan, handover.Seen, handov
 func mayMove(s, t handover.Seen) (leftover bool, err error) {
 	switch s.Record.State {
 	case owner.Running:
+	case "":
+		return false, fmt.Errorf("%s: %w", s.Host, fs.ErrNotExist)
 	case owner.Prepared, owner.Fenced, owner.Receiving, owner.Ready, owner.Committed:
 		return false, fmt.Errorf("%w: on %s it is %s in a move with %s: run Resume first", ErrInterrupted, s.Host, s.Record.State, s.Record.Peer)
 	default:

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/migrate/handover"
+	"github.com/xenhost/xenhost/xen/host"
 	"github.com/xenhost/xenhost/xen/host/owner"
 )
 
@@ -39,6 +40,13 @@ type resume struct {
 }
 
 func (r *resume) run(ctx context.Context, a, b Host) error {
+	for _, h := range []Host{a, b} {
+		if h, ok := h.(*host.Host); ok { // a far one did it when its Serve began
+			if _, err := h.Refence(ctx); err != nil {
+				return fmt.Errorf("fence again what %s handed away: %w", h.Name(), err)
+			}
+		}
+	}
 	held, err := openPair(ctx, a, b, r.report.UUID)
 	if err != nil {
 		return err

@@ -26,7 +26,8 @@ type ServeOptions struct {
 }
 
 // Serve answers one connection with this host's verbs until the peer closes
-// it (nil), it breaks, or ctx ends. Who may connect is the connection's
+// it (nil), it breaks, or ctx ends. It first fences again what was handed away
+// (host.Host.Refence). Who may connect is the connection's
 // business: whoever can speak here can do with the guests what this process
 // can. What arrives is checked all the same: names, sizes, epochs, records,
 // lengths.
@@ -50,6 +51,9 @@ func Serve(ctx context.Context, h *host.Host, conn io.ReadWriteCloser, opts *Ser
 	if err != nil {
 		conn.Close()
 		return &Error{Op: "serve", Name: h.Name(), Err: err}
+	}
+	if _, err := h.Refence(ctx); err != nil {
+		log.Warn("what was handed away could not be fenced again", "err", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	stopWatch := context.AfterFunc(ctx, func() { mux.Close() })

@@ -67,7 +67,8 @@ func (m *move) interrupted(cause, then error, state string) error {
 	if errors.Is(then, cause) || then.Error() == cause.Error() {
 		then = nil
 	}
-	text := fmt.Errorf("%w: %s; when both hosts answer, run Resume for %s on either of them", ErrInterrupted, state, m.plan.Guest.UUID)
+	text := fmt.Errorf("%w: %s; when both hosts answer, run on %s: move --resume %s --to %s (migrate.Resume, from either host)",
+		ErrInterrupted, state, m.plan.From, m.plan.Guest.UUID, m.plan.To)
 	if then != nil {
 		text = fmt.Errorf("%w (then: %w)", text, then)
 	}

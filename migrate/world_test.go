@@ -2,6 +2,7 @@ package migrate_test
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -109,4 +110,9 @@ func names(all []handover.Step) (n []handover.Name) {
 		n = append(n, s.Name)
 	}
 	return n
+}
+
+// addrPort is a port of a guest's first address.
+func addrPort(g host.Guest, port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(g.Nics[0].Addresses[0], port)
 }
