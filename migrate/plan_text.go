@@ -3,7 +3,6 @@ package migrate
 import (
 	"fmt"
 	"strings"
-	"time"
 )
 
 // String is the dry run: a line a step, the cut-over marked.
@@ -48,7 +47,11 @@ func (p *Plan) String() string {
 	}
 	line(p.From, "put the definition aside; the volumes stay, fenced")
 	if p.Runs {
-		fmt.Fprintf(&b, "expected downtime: %s and the guest's own power-off and boot (%s)\n", p.Downtime.Round(100*time.Millisecond), p.Basis)
+		down := "less than 0.1s"
+		if p.Downtime > 0 {
+			down = p.Downtime.String()
+		}
+		fmt.Fprintf(&b, "expected downtime: %s and the guest's own power-off and boot (%s)\n", down, p.Basis)
 	} else {
 		fmt.Fprintf(&b, "no downtime: %s does not run\n", p.Guest.Name)
 	}

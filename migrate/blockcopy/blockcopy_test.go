@@ -63,7 +63,7 @@ func TestZerosCostNothing(t *testing.T) {
 // TestExtents: what is sent is what changes, and nothing else.
 func TestExtents(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		const size = 3 << 20
+		const size = 5 << 18
 		src, dst := newDisk(size), newDisk(size)
 		fill(src.data, 1)
 		fill(dst.data, 2)
