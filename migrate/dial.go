@@ -60,6 +60,7 @@ func dial(ctx context.Context, conn io.ReadWriteCloser, opts *DialOptions) (*Rem
 	if within == 0 {
 		within = 30 * time.Second
 	}
+	conn = pump(conn)
 	if err := greet(ctx, conn, within); err != nil {
 		conn.Close()
 		return nil, err

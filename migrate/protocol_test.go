@@ -18,6 +18,7 @@ import (
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/migrate"
 	"github.com/xenhost/xenhost/migrate/blockcopy"
+	"github.com/xenhost/xenhost/migrate/handover"
 	"github.com/xenhost/xenhost/migrate/migratetest"
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/host"
@@ -181,6 +182,39 @@ func TestDeadLine(t *testing.T) {
 	require.ErrorIs(t, err, migrate.ErrUnreachable)
 	<-h.Done()
 }
+
+// TestDeadPeerHoldsNothing: a host whose peer has vanished gives its guests
+// back, even if its end of the connection is a stdin that Close does not end.
+func TestDeadPeerHoldsNothing(t *testing.T) {
+	w := newWorld(t, nil)
+	a, b := net.Pipe()
+	served := make(chan error, 1)
+	keep := migrate.Keepalive{Every: 20 * time.Millisecond, Within: 50 * time.Millisecond}
+	go func() {
+		served <- migrate.Serve(t.Context(), w.Host("islay"), deaf{b}, &migrate.ServeOptions{Keepalive: keep})
+	}()
+	conn := &swallow{Conn: a, dead: make(chan struct{})}
+	far, err := migrate.Dial(t.Context(), conn, &migrate.DialOptions{Name: "curacao"})
+	require.NoError(t, err)
+	defer far.Close()
+	plan, err := migrate.PlanMove(t.Context(), w.Host("curacao"), far, w.guest.UUID, migrate.Cold, at(handover.Copy, func() {
+		close(conn.dead)
+		require.ErrorContains(t, <-served, "migrate: serve islay: ")
+		l, err := w.Host("islay").Hold(w.guest.UUID)
+		require.NoError(t, err)
+		l.Release()
+		a.Close()
+	}))
+	require.NoError(t, err)
+	_, err = plan.Run(t.Context())
+	require.ErrorIs(t, err, migrate.ErrUnreachable)
+	w.writes("on curacao")
+}
+
+// deaf is a connection that Close does not close.
+type deaf struct{ net.Conn }
+
+func (deaf) Close() error { return nil }
 
 // swallow is a cable whose plug was pulled: writes vanish.
 type swallow struct {

@@ -43,6 +43,7 @@ func Serve(ctx context.Context, h *host.Host, conn io.ReadWriteCloser, opts *Ser
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	conn = pump(conn)
 	if err := greet(ctx, conn, 30*time.Second); err != nil {
 		conn.Close()
 		return &Error{Op: "serve", Name: h.Name(), Err: err}
