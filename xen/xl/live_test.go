@@ -19,15 +19,26 @@ import (
 	"github.com/xenhost/xenhost/internal/tier"
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/dom0"
+	"github.com/xenhost/xenhost/xen/dom0/dom0test"
 	"github.com/xenhost/xenhost/xen/xentest"
 	"github.com/xenhost/xenhost/xen/xl"
 	"github.com/xenhost/xenhost/xen/xlcfg"
 )
 
-// TestLab runs the tests of tier dom0 in a lab host.
+// TestLab runs the tests of tier dom0 in a lab host. With XENHOST_RECORD=1 it
+// records there what TestReplay replays.
 func TestLab(t *testing.T) {
-	lab := xenlab.Start(t, "curacao")
-	lab.MustHost(t, "curacao").Test(t, "github.com/xenhost/xenhost/xen/xl", &xenlab.TestOptions{Run: "TestLive|TestDryRun"})
+	curacao := xenlab.Start(t, "curacao").MustHost(t, "curacao")
+	const pkg = "github.com/xenhost/xenhost/xen/xl"
+	if os.Getenv(dom0test.RecordEnv) != "1" {
+		curacao.Test(t, pkg, &xenlab.TestOptions{Run: "TestLive|TestDryRun"})
+		return
+	}
+	const there = "/root/suite.txtar"
+	o := &xenlab.TestOptions{Run: "TestReplay", Env: []string{dom0test.RecordEnv + "=1", recordingEnv + "=" + there}}
+	result, err := curacao.GoTest(t.Context(), pkg, o, t.Output())
+	require.Equal(t, 1, result.Passed, "%v", err) // err: two cases are skipped
+	require.NoError(t, curacao.Get(t.Context(), there, recording))
 }
 
 // TestLive is the suite on the Xen of this host.
