@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/xenhost/xenhost/lvm"
-	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/host"
 )
 
@@ -30,32 +29,16 @@ func (s *Survey) problem(format string, a ...any) {
 	s.Problems = append(s.Problems, fmt.Sprintf(format, a...))
 }
 
-// surveyDomains asks the hypervisor, if its driver can tell beforehand.
+// surveyDomains asks the hypervisor: memory, names, kernel, bridges.
 func (l *Local) surveyDomains(ctx context.Context, g host.Guest, s *Survey) error {
-	if c, ok := l.host.Domains().(xen.Checker); ok {
-		paths := make(map[lvm.ID]string, len(g.Disks))
-		for _, d := range g.Disks {
-			paths[d.Volume] = "/dev/" + d.Volume.String()
-		}
-		if err := c.Check(ctx, g.Spec(paths)); err != nil {
-			s.problem("%v", err)
-		}
-		return ctx.Err()
+	paths := make(map[lvm.ID]string, len(g.Disks))
+	for _, d := range g.Disks {
+		paths[d.Volume] = "/dev/" + d.Volume.String()
 	}
-	info, err := l.host.Info(ctx)
-	if err != nil {
-		return err
+	if err := l.host.Domains().Check(ctx, g.Spec(paths)); err != nil {
+		s.problem("%v", err)
 	}
-	if info.FreeMemory < g.Memory {
-		s.problem("memory: %d bytes are free, the guest needs %d", info.FreeMemory, g.Memory)
-	}
-	domains, err := l.host.Domains().List(ctx)
-	for _, d := range domains {
-		if d.UUID == g.UUID || d.Name == g.Name {
-			s.problem("domain %d (%s, %s) runs there", d.ID, d.Name, d.UUID)
-		}
-	}
-	return err
+	return ctx.Err()
 }
 
 // surveyNames looks for another guest of the guest's name.

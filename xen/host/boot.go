@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
+	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/network"
+	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/host/owner"
 )
 
@@ -63,18 +66,29 @@ func (h *Host) Boot(ctx context.Context) (BootReport, error) {
 }
 
 // Refence makes sure that nothing of the guests that were handed away can
-// start here: their volumes are fenced again, whoever activated them. Every
-// agent does it first. It returns the guests that it looked at; one that a
-// live operation holds is that operation's to fence and is left out.
+// start here: volumes that are not fenced any more, whoever changed them, are
+// fenced again. Every agent does it first. It returns the guests that it found
+// or left fenced; one that a live operation holds is that operation's to
+// fence and is left out. The domains and each volume group are read once.
 func (h *Host) Refence(ctx context.Context) ([]uuid.UUID, error) {
 	records, err := h.owners.List()
 	errs := []error{err}
+	domains, err := h.domains.List(ctx)
+	if err != nil {
+		return nil, errors.Join(append(errs, err)...)
+	}
+	seen := make(map[string][]lvm.Volume)
 	var fenced []uuid.UUID
 	for _, r := range records {
 		if r.State != owner.Fenced && r.State != owner.Released {
 			continue
 		}
-		switch err := h.refence(ctx, r); {
+		ok, err := h.isFenced(ctx, r.UUID, seen)
+		runs := slices.ContainsFunc(domains, func(d xen.Domain) bool { return d.UUID == r.UUID })
+		if err == nil && (runs || !ok) {
+			err = h.refence(ctx, r)
+		}
+		switch {
 		case err == nil:
 			fenced = append(fenced, r.UUID)
 		case !errors.Is(err, ErrBusy):
@@ -82,6 +96,31 @@ func (h *Host) Refence(ctx context.Context) ([]uuid.UUID, error) {
 		}
 	}
 	return fenced, errors.Join(errs...)
+}
+
+// isFenced looks whether every volume of a guest is fenced. seen keeps what
+// was read of the volume groups.
+func (h *Host) isFenced(ctx context.Context, id uuid.UUID, seen map[string][]lvm.Volume) (bool, error) {
+	g, err := h.definition(id)
+	if err != nil {
+		return false, err
+	}
+	for _, group := range groupsOf(g) {
+		if _, ok := seen[group]; ok {
+			continue
+		}
+		if seen[group], err = h.volumes.Volumes(ctx, group); err != nil {
+			return false, err
+		}
+	}
+	for _, d := range g.Disks {
+		all := seen[d.Volume.Group]
+		i := slices.IndexFunc(all, func(v lvm.Volume) bool { return v.ID == d.Volume })
+		if i < 0 || !fencedNow(all[i], id) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 func (h *Host) refence(ctx context.Context, r owner.Record) error {

@@ -165,7 +165,7 @@ func (h *Host) write(ctx context.Context, v lvm.Volume, image io.Reader, progres
 	defer func() { err = errors.Join(err, dev.Close()) }()
 	piece, zeros := make([]byte, 1<<20), make([]byte, 1<<20)
 	for done := int64(0); ; {
-		n, readErr := io.ReadFull(image, piece)
+		n, readErr := fill(piece, image)
 		if done+int64(n) > v.Size {
 			return fmt.Errorf("%w: it is larger than the disk (%d bytes)", ErrInvalid, v.Size)
 		}
@@ -176,11 +176,23 @@ func (h *Host) write(ctx context.Context, v lvm.Volume, image io.Reader, progres
 		}
 		done += int64(n)
 		progress(done)
-		if errors.Is(readErr, io.EOF) || errors.Is(readErr, io.ErrUnexpectedEOF) {
+		if errors.Is(readErr, io.EOF) {
 			return dev.Sync()
 		}
 		if err := errors.Join(readErr, ctx.Err()); err != nil {
 			return err
 		}
 	}
+}
+
+// fill reads until piece is full or r ends. Unlike io.ReadFull it keeps apart
+// the end (io.EOF) and what a decompressor says of a truncated image
+// (io.ErrUnexpectedEOF).
+func fill(piece []byte, r io.Reader) (n int, err error) {
+	for n < len(piece) && err == nil {
+		var m int
+		m, err = r.Read(piece[n:])
+		n += m
+	}
+	return n, err
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"testing"
+	"testing/iotest"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
@@ -102,6 +103,16 @@ func TestImageTooLarge(t *testing.T) {
 	})
 	require.ErrorIs(t, err, host.ErrInvalid)
 	require.ErrorContains(t, err, "larger than the disk (8388608 bytes)")
+}
+
+// An image that ends in the middle, as a truncated .gz does, is no guest.
+func TestTruncatedImage(t *testing.T) {
+	w := newWorld(t)
+	truncated := io.MultiReader(bytes.NewReader(make([]byte, 3000)), iotest.ErrReader(io.ErrUnexpectedEOF))
+	_, err := w.Provision(t.Context(), web1(t), &host.ProvisionOptions{Images: map[string]io.Reader{"xvda": truncated}})
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	_, err = w.Guest(t.Context(), id)
+	require.ErrorIs(t, err, fs.ErrNotExist)
 }
 
 func TestProvisionRefuses(t *testing.T) {

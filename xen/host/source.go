@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/google/uuid"
+
 	"github.com/xenhost/xenhost/lvm"
 )
 
@@ -107,11 +109,16 @@ func (l *Hold) fence(ctx context.Context, epoch uint64) error {
 		if err != nil {
 			return err
 		}
-		if now.Active || !now.Skip || state(now) != stateFenced {
+		if !fencedNow(now, l.id) {
 			return fmt.Errorf("volume %s is not fenced after the change: active %t, skip %t, tags %v", v.ID, now.Active, now.Skip, now.Tags)
 		}
 	}
 	return nil
+}
+
+// fencedNow tells whether a volume of guest id can not be started from.
+func fencedNow(v lvm.Volume, id uuid.UUID) bool {
+	return belongs(v, id) && !v.Active && v.Skip && state(v) == stateFenced
 }
 
 // Unfence is the reverse of Fence, for the host that keeps the guest or gets
