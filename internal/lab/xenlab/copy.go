@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"time"
 
 	"github.com/xenhost/xenhost/xen/dom0"
 )
@@ -23,7 +24,7 @@ func (h *Host) Put(ctx context.Context, src, dst string) error {
 // Write makes a file in the host's dom0.
 func (h *Host) Write(ctx context.Context, dst string, data []byte, mode fs.FileMode) error {
 	return h.unpack(ctx, dst, func(t *tar.Writer) error {
-		header := tar.Header{Typeflag: tar.TypeReg, Name: inTar(dst), Mode: int64(mode.Perm()), Size: int64(len(data))}
+		header := tar.Header{Typeflag: tar.TypeReg, Name: inTar(dst), Mode: int64(mode.Perm()), Size: int64(len(data)), ModTime: time.Now()}
 		if err := t.WriteHeader(&header); err != nil {
 			return err
 		}
@@ -41,7 +42,7 @@ func (h *Host) Get(ctx context.Context, src, dst string) error {
 	defer f.Close()
 	r, w := io.Pipe()
 	go func() {
-		w.CloseWithError(h.Runner().Run(ctx, dom0.Cmd{Args: []string{"gzip", "-1", "-c", "-f", "--", src}, Stdout: w}))
+		w.CloseWithError(h.Runner().Run(ctx, dom0.Cmd{Args: []string{"gzip", "-1", "-n", "-c", "-f", "--", src}, Stdout: w}))
 	}()
 	defer r.Close()
 	z, err := gzip.NewReader(r)
@@ -100,7 +101,7 @@ func pack(t *tar.Writer, src, dst string) error {
 		if err != nil {
 			return err
 		}
-		header := tar.Header{Name: inTar(path.Join(dst, filepath.ToSlash(rel))), Mode: int64(info.Mode().Perm())}
+		header := tar.Header{Name: inTar(path.Join(dst, filepath.ToSlash(rel))), Mode: int64(info.Mode().Perm()), ModTime: info.ModTime()}
 		if info.IsDir() {
 			header.Typeflag = tar.TypeDir
 			return t.WriteHeader(&header)

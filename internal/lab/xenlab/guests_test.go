@@ -74,6 +74,7 @@ func testGuest(t *testing.T, l *Lab, h *Host, o *Observer, kind string, number i
 	began := time.Now()
 	mustRun(t, h, "xl", "shutdown", "-w", kind)
 	t.Logf("%s: shut down in %v", kind, time.Since(began).Round(100*time.Millisecond))
+	gone(t, h, kind)
 	acked := o.Acked(kind)
 	mustRun(t, h, "xl", "create", "/root/"+kind+".cfg")
 	waitFor(t, o, h, kind, acked+10)
@@ -97,6 +98,15 @@ func testGuest(t *testing.T, l *Lab, h *Host, o *Observer, kind string, number i
 	require.NoError(t, err)
 	assert.GreaterOrEqual(t, at.Last, o.Acked(kind), "no acknowledged record is lost")
 	assert.EqualValues(t, 2, at.Boots)
+}
+
+// gone waits until xl's monitor has removed a domain that was shut down.
+func gone(t *testing.T, h *Host, guest string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		_, err := h.Run(t.Context(), "xl", "domid", guest)
+		return err != nil
+	}, time.Minute, 200*time.Millisecond)
 }
 
 func mustRun(t *testing.T, h *Host, argv ...string) []byte {

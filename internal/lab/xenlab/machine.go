@@ -16,6 +16,12 @@ const (
 	dataSize  = "8G" // the second disk: the volume group guests
 )
 
+// disk has what a host wrote survive the end of QEMU at any moment: it is in
+// this machine's page cache, qcow2's tables included, before the host hears
+// that the write is done. LVM writes its metadata without a flush, and counts
+// on a disk that keeps it. What dom0 had only in its memory is lost.
+const disk = ",format=qcow2,if=virtio,cache.writeback=off,cache.no-flush=on"
+
 // Machine is what a host is made of. Its argv is a pure function.
 type Machine struct {
 	Name   string
@@ -49,8 +55,8 @@ func (m Machine) Args(load string) []string {
 		"-append", fmt.Sprintf("dom0_mem=%dM,max:%dM console=com1 com1=115200 loglvl=all noreboot", dom0MiB, dom0MiB),
 		"-initrd", fmt.Sprintf("%s console=hvc0 net.ifnames=0 initcall_blacklist=i8042_init lab.name=%s lab.number=%d,%s",
 			file(m.Kernel), m.Name, m.Number, file(m.Initrd)),
-		"-drive", "file=" + file(m.Root) + ",format=qcow2,if=virtio",
-		"-drive", "file=" + file(m.Data) + ",format=qcow2,if=virtio",
+		"-drive", "file=" + file(m.Root) + disk,
+		"-drive", "file=" + file(m.Data) + disk,
 	}
 	for n := range nics() {
 		args = append(args,

@@ -25,7 +25,7 @@ func TestMachineArgs(t *testing.T) {
 		"unix:/r/islay.qmp,server=on,wait=off",
 		"dom0_mem=768M,max:768M console=com1 com1=115200 loglvl=all noreboot",
 		"/i/vmlinuz console=hvc0 net.ifnames=0 initcall_blacklist=i8042_init lab.name=islay lab.number=2,/i,,2/initrd",
-		"file=/i/islay-data.qcow2,format=qcow2,if=virtio",
+		"file=/i/islay-data.qcow2,format=qcow2,if=virtio,cache.writeback=off,cache.no-flush=on",
 		"tap,id=eth3,ifname=islay-eth3,script=no,downscript=no",
 		"virtio-net-pci,netdev=eth3,mac=52:54:00:00:03:02",
 	} {

@@ -76,12 +76,12 @@ func (r runner) Run(ctx context.Context, cmd dom0.Cmd) error {
 	if wasCut {
 		cutting.Wait()
 	}
-	if err == nil {
+	if err == nil && !wasCut {
 		return nil
 	}
 	code := -1
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		code = exit.ExitCode()
+	if state := ssh.ProcessState; state != nil {
+		code = state.ExitCode()
 	}
 	switch {
 	case wasCut:

@@ -46,6 +46,11 @@ func start(tb testing.TB, cpu map[string]string, names []string) *Lab {
 		if n := l.Retried(); n > 0 {
 			tb.Logf("boots retried: %d", n)
 		}
+		for name, h := range l.hosts {
+			if tb.Failed() && h.Running() {
+				tb.Logf("the end of %s's console:\n%s", name, fileTail(h.runFile(".log"), 12))
+			}
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := l.Down(ctx); err != nil {
