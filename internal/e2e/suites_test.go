@@ -2,14 +2,28 @@ package e2e
 
 import (
 	"testing"
+	"time"
 
 	"github.com/xenhost/xenhost/internal/lab/xenlab"
 )
 
-// The suite of package network runs inside the dom0 of a real Xen host, on its
-// kernel and its iptables; those of lvm and xen/xl bring a TestLab of their own.
-func TestNetworkInDom0(t *testing.T) {
-	curacao := xenlab.Start(t, "curacao").MustHost(t, "curacao")
-	r := curacao.Test(t, "github.com/xenhost/xenhost/network", nil)
-	t.Logf("RESULT network in dom0: %d passed, %d failed, skipped %v", r.Passed, r.Failed, r.Skipped)
+// The suites of the packages run inside the dom0 of real Xen hosts: the same
+// cases that the fakes pass. Each host has a core of this machine, so two run
+// at a time.
+func TestSuites(t *testing.T) {
+	lab := xenlab.Start(t)
+	for host, suites := range map[string][]struct{ pkg, run string }{
+		"curacao": {{"lvm", "TestDom0(Content|TwoWipers|CrashInWipe)"}},
+		"islay":   {{"xen/xl", "TestLive|TestDryRun"}, {"network", ""}},
+	} {
+		t.Run(host, func(t *testing.T) {
+			t.Parallel()
+			for _, s := range suites {
+				t.Run(s.pkg, func(t *testing.T) {
+					r := lab.MustHost(t, host).Test(t, "github.com/xenhost/xenhost/"+s.pkg, &xenlab.TestOptions{Run: s.run, Timeout: 30 * time.Minute})
+					t.Logf("RESULT %s in dom0: %d passed, %d failed, skipped %v", s.pkg, r.Passed, r.Failed, r.Skipped)
+				})
+			}
+		})
+	}
 }

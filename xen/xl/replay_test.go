@@ -23,7 +23,7 @@ const (
 // TestReplay is the suite on what xl answered in a lab host, but for the cases
 // that depend on the clock. To record it again:
 //
-//	XENHOST_TIERS=lab XENHOST_RECORD=1 go test -run TestLab ./xen/xl
+//	XENHOST_TIERS=lab XENHOST_RECORD=1 go test -run TestRecord ./xen/xl
 func TestReplay(t *testing.T) {
 	guests := &guests{}
 	h := xentest.Harness{
