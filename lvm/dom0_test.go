@@ -126,43 +126,54 @@ func (d dying) Run(ctx context.Context, cmd dom0.Cmd) error {
 // Wherever Create is killed, no boot script turns the volume on, nobody gets it
 // from us, and the next Create finishes it.
 func TestDom0CrashInWipe(t *testing.T) {
-	d, c := realDisk(t)
+	d, client := realDisk(t)
 	spec := lvm.Spec{ID: lvm.ID{Group: d.group, Name: "web1"}, Size: 40 << 20}
-	fill(t, c, spec)
+	for _, c := range []struct {
+		name string
+		at   crash
+	}{
+		{"before it is active", crash{Before: "-K"}},
+		{"half-way", crash{Wiped: true}},
+		{"before the mark is gone", crash{Before: "--deltag"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.at.Flags, c.at.Spec = d.flags, spec
+			crashed(t, d, client, c.at)
+		})
+	}
+}
+
+func crashed(t *testing.T, d *disk, c *lvm.Client, at crash) {
+	id := at.Spec.ID
+	fill(t, c, at.Spec)
 	self, err := os.Executable()
 	require.NoError(t, err)
-	for name, at := range map[string]crash{
-		"before it is active": {Before: "-K"}, "half-way": {Wiped: true}, "before the mark is gone": {Before: "--deltag"},
-	} {
-		at.Flags, at.Spec = d.flags, spec
-		text, err := json.Marshal(at)
-		require.NoError(t, err)
-		child := exec.Command(self)
-		child.Env = append(os.Environ(), crashEnv+"="+string(text))
-		out, err := child.CombinedOutput()
-		var exit *exec.ExitError
-		require.ErrorAs(t, err, &exit, name)
-		require.Equal(t, syscall.SIGKILL, exit.Sys().(syscall.WaitStatus).Signal(), "%s: %s", name, out)
+	text, err := json.Marshal(at)
+	require.NoError(t, err)
+	child := exec.Command(self)
+	child.Env = append(os.Environ(), crashEnv+"="+string(text))
+	out, err := child.CombinedOutput()
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	require.Equal(t, syscall.SIGKILL, exit.Sys().(syscall.WaitStatus).Signal(), "%s", out)
 
-		d.boot(t)
-		v, err := c.Volume(t.Context(), spec.ID)
-		require.NoError(t, err, name)
-		assert.True(t, v.Unwiped(), name)
-		assert.False(t, v.Active, name)
-		assert.ErrorIs(t, c.Activate(t.Context(), spec.ID), lvm.ErrUnwiped, name)
-		if at.Wiped {
-			d.lvm(t, "lvchange", "-ay", "-K", spec.ID.String())
-			data, err := os.ReadFile(v.Path)
-			require.NoError(t, err)
-			assert.False(t, bytes.Contains(data[:16<<20], []byte(secret)))
-			assert.True(t, bytes.Contains(data, []byte(secret)), "the test is worth something")
-		}
-		_, err = c.Create(t.Context(), spec)
-		require.NoError(t, err, name)
-		assert.False(t, bytes.ContainsFunc(read(t, c, spec.ID), func(r rune) bool { return r != 0 }), name)
-		require.NoError(t, c.Remove(t.Context(), spec.ID))
-		fill(t, c, spec)
+	d.boot(t)
+	v, err := c.Volume(t.Context(), id)
+	require.NoError(t, err)
+	assert.True(t, v.Unwiped())
+	assert.False(t, v.Active)
+	assert.ErrorIs(t, c.Activate(t.Context(), id), lvm.ErrUnwiped)
+	if at.Wiped {
+		d.lvm(t, "lvchange", "-ay", "-K", id.String())
+		data, err := os.ReadFile(v.Path)
+		require.NoError(t, err)
+		assert.False(t, bytes.Contains(data[:16<<20], []byte(secret)))
+		assert.True(t, bytes.Contains(data, []byte(secret)), "the test is worth something")
 	}
+	_, err = c.Create(t.Context(), at.Spec)
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(make([]byte, v.Size), read(t, c, id)), "it reads as zeros")
+	require.NoError(t, c.Remove(t.Context(), id))
 }
 
 // fill leaves secrets where the next volume will be.

@@ -43,7 +43,8 @@ func newDisk(t testing.TB, ti tier.Tier, group string, size int64, extra ...stri
 	d := &disk{group: group}
 	d.loop = strings.TrimSpace(string(d.run(t, "losetup", "-f", "--show", file)))
 	t.Cleanup(func() { d.run(t, "losetup", "-d", d.loop) })
-	d.flags = append([]string{"--config", `devices{use_devicesfile=0 filter=["a|^` + d.loop + `$|","r|.*|"]}`}, extra...)
+	d.flags = append([]string{"--config", `devices{use_devicesfile=0 filter=["a|^` + d.loop + `$|","r|.*|"]}` +
+		` backup{backup=0 archive=0} activation{monitoring=0} global{thin_check_executable=""}`}, extra...)
 	d.lvm(t, "pvcreate", "-y", "-q", d.loop)
 	d.lvm(t, "vgcreate", "-q", "-s", "1m", group, d.loop)
 	return d

@@ -19,7 +19,7 @@ func TestContent(t *testing.T, h Harness) {
 	require.NotEmpty(t, h.Pool)
 	h.run(t, []suiteCase{
 		{"created", created}, {"no remains of the last owner", remanence},
-		{"unwiped, then wiped", thenWiped}, {"create finishes a wipe", finishes}, {"wiping needs the device", wipeBusy},
+		{"unwiped, then wiped", thenWiped}, {"create finishes a wipe", finishes},
 		{"skip keeps it off after a boot", skipBoot}, {"on and off", onOff}, {"busy", busy},
 		{"device", deviceModel}, {"device ends", deviceEnds},
 		{"snapshot", snapshot}, {"changed", changed}, {"snapshot overflows", overflow},
@@ -64,13 +64,6 @@ func finishes(s *suite) {
 	assert.True(s, v.Active)
 	assert.False(s, v.Skip)
 	s.zeros(v.ID)
-}
-
-func wipeBusy(s *suite) {
-	v := s.active("web1", 1)
-	release := s.Hold(s, v)
-	s.refused(s.Manager.Wipe(s.ctx, v.ID), "wipe", lvm.ErrInvalid)
-	release()
 }
 
 func skipBoot(s *suite) {
