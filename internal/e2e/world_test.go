@@ -43,9 +43,8 @@ const (
 	imageSize = 8 << 20
 )
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, lab *xenlab.Lab) *world {
 	t.Helper()
-	lab := xenlab.Start(t)
 	w := &world{t: t, lab: lab, curacao: lab.MustHost(t, "curacao"), islay: lab.MustHost(t, "islay")}
 	var err error
 	w.observer, err = lab.Observe()
