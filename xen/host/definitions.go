@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/google/uuid"
 
@@ -91,20 +90,4 @@ func (d definitions) remove(id uuid.UUID, k kind) error {
 		return nil
 	}
 	return durable.Remove(d.path(id, k))
-}
-
-// ids lists the guests that have a definition of kind own, ordered.
-func (d definitions) ids() ([]uuid.UUID, error) {
-	entries, err := os.ReadDir(d.dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	var all []uuid.UUID
-	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), string(own))
-		if id, err := uuid.Parse(name); ok && err == nil {
-			all = append(all, id)
-		}
-	}
-	return all, err
 }
