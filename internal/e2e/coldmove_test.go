@@ -146,9 +146,10 @@ func (w *world) killedAt(g guest, at handover.Name) {
 	_, err := w.watch(w.t.Context(), w.curacao, func(line string) { last = line }, "killmove", g.name, islayAddress, string(at))
 	require.Error(w.t, err)
 	require.True(w.t, strings.HasPrefix(last, string(at)+" on "), "killed before %q, not %q", last, at)
-	// The agent at the other end of the dead mover's ssh ends by itself.
+	// The agent at the other end of the dead mover's ssh ends by itself. (Those
+	// of earlier moves may be zombies: a lab host's init does not reap.)
 	require.Eventually(w.t, func() bool {
-		_, err := w.islay.Run(w.t.Context(), "pgrep", "-x", "xenhost-agent")
+		_, err := w.islay.Run(w.t.Context(), "pgrep", "-x", "-r", "D,R,S", "xenhost-agent")
 		return err != nil
 	}, time.Minute, 500*time.Millisecond)
 }
