@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -64,17 +65,26 @@ func (h *Host) GoTest(ctx context.Context, pkg string, o *TestOptions, out io.Wr
 		Stderr: out,
 	})
 	result := reader.result()
-	switch {
-	case err != nil:
+	if err == nil {
+		err = result.verdict()
+	}
+	if err != nil {
 		return result, fail(err)
-	case result.Failed > 0:
-		return result, fail(fmt.Errorf("%d tests failed", result.Failed))
-	case len(result.Skipped) > 0:
-		return result, fail(fmt.Errorf("skipped: %s", strings.Join(result.Skipped, "; ")))
-	case result.Passed == 0:
-		return result, fail(fmt.Errorf("no test ran"))
 	}
 	return result, nil
+}
+
+// verdict says why tests that ended without an error are no proof.
+func (r TestResult) verdict() error {
+	switch {
+	case r.Failed > 0:
+		return fmt.Errorf("%d tests failed", r.Failed)
+	case len(r.Skipped) > 0:
+		return fmt.Errorf("skipped: %s", strings.Join(r.Skipped, "; "))
+	case r.Passed == 0:
+		return errors.New("no test ran")
+	}
+	return nil
 }
 
 // putTests compiles and copies; it returns the folder in dom0.
@@ -93,7 +103,7 @@ func (h *Host) putTests(ctx context.Context, pkg string) (string, error) {
 	}
 	defer os.RemoveAll(tmp)
 	binary := filepath.Join(tmp, "tests")
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-trimpath", "-ldflags=-s -w", "-o", binary, p.ImportPath)
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-ldflags=-s -w", "-o", binary, p.ImportPath)
 	build.Dir = p.Dir
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
 	if said, err := build.CombinedOutput(); err != nil {

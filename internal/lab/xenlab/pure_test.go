@@ -153,3 +153,10 @@ PASS
 		assert.Contains(t, got.Skipped[0], "TestB/sub")
 	}
 }
+
+func TestVerdict(t *testing.T) {
+	assert.NoError(t, TestResult{Passed: 1}.verdict())
+	assert.ErrorContains(t, TestResult{}.verdict(), "no test ran")
+	assert.ErrorContains(t, TestResult{Passed: 1, Failed: 2}.verdict(), "2 tests failed")
+	assert.ErrorContains(t, TestResult{Passed: 1, Skipped: []string{"TestX (no disk)"}}.verdict(), "TestX (no disk)")
+}
