@@ -27,8 +27,9 @@ func guestConfig(kind, volume string, number int, g Guest) string {
 	return config
 }
 
+// The guest itself; every change sees it at work in internal/e2e anyway.
 func TestLabGuests(t *testing.T) {
-	l := Start(t, "curacao")
+	l := StartFull(t, "curacao")
 	h := l.MustHost(t, "curacao")
 	o, err := l.Observe()
 	require.NoError(t, err)
