@@ -14,7 +14,7 @@ func room(g host.Guest, group lvm.Group, have []lvm.Volume, disks []host.Disk) (
 		if i := slices.IndexFunc(have, func(v lvm.Volume) bool { return v.Name == d.Volume.Name }); i >= 0 {
 			v := have[i]
 			switch {
-			case !slices.Contains(v.Tags, "xenhost.guest="+g.UUID.String()):
+			case !g.Owns(v):
 				problems = append(problems, fmt.Sprintf("volume %s exists there and is not this guest's", v.ID))
 			case v.Size != d.Size:
 				problems = append(problems, fmt.Sprintf("volume %s has %d bytes there, not %d", v.ID, v.Size, d.Size))
@@ -44,7 +44,7 @@ func room(g host.Guest, group lvm.Group, have []lvm.Volume, disks []host.Disk) (
 // Those that an earlier attempt left are removed first, so they count as room.
 func snapshotRoom(group lvm.Group, have []lvm.Volume, disks []host.Disk) (problems []string) {
 	for _, d := range disks {
-		name := d.Volume.Name + "-move"
+		name := d.SnapshotName()
 		have = slices.DeleteFunc(slices.Clone(have), func(v lvm.Volume) bool {
 			if v.Name == name && v.Kind == lvm.Snapshot {
 				group.Free += group.Round(lvm.SnapshotRoom(v.Size))

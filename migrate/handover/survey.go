@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"slices"
 
-	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/xen/host"
 )
 
@@ -31,11 +30,7 @@ func (s *Survey) problem(format string, a ...any) {
 
 // surveyDomains asks the hypervisor: memory, names, kernel, bridges.
 func (l *Local) surveyDomains(ctx context.Context, g host.Guest, s *Survey) error {
-	paths := make(map[lvm.ID]string, len(g.Disks))
-	for _, d := range g.Disks {
-		paths[d.Volume] = "/dev/" + d.Volume.String()
-	}
-	if err := l.host.Domains().Check(ctx, g.Spec(paths)); err != nil {
+	if err := l.host.Domains().Check(ctx, g.Spec(g.Devices())); err != nil {
 		s.problem("%v", err)
 	}
 	return ctx.Err()

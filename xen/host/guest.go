@@ -99,17 +99,17 @@ func (g Guest) Validate() error {
 		if d.Size <= 0 {
 			errs = append(errs, fmt.Errorf("%w: disk %s has size %d", ErrInvalid, d.Dev, d.Size))
 		}
-		errs = append(errs, lvm.ValidName(d.Volume.Name+snapshotSuffix)) // a move needs room for its own name
+		errs = append(errs, lvm.ValidName(d.SnapshotName())) // a move needs room for its own name
 	}
-	if err := g.Spec(g.devices()).Validate(); err != nil {
+	if err := g.Spec(g.Devices()).Validate(); err != nil {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// devices are the device nodes that LVM gives the guest's volumes, for looking
+// Devices are the device nodes that LVM gives the guest's volumes, for looking
 // at a Spec before they are there.
-func (g Guest) devices() map[lvm.ID]string {
+func (g Guest) Devices() map[lvm.ID]string {
 	paths := make(map[lvm.ID]string, len(g.Disks))
 	for _, d := range g.Disks {
 		paths[d.Volume] = "/dev/" + d.Volume.String()

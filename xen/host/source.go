@@ -30,7 +30,7 @@ func (l *Hold) Snapshot(ctx context.Context) (map[string]lvm.Volume, error) {
 	}
 	snapshots := make(map[string]lvm.Volume, len(volumes))
 	for i, v := range volumes {
-		s, err := l.h.volumes.Snapshot(ctx, v.ID, v.Name+snapshotSuffix, &lvm.SnapshotOptions{
+		s, err := l.h.volumes.Snapshot(ctx, v.ID, g.Disks[i].SnapshotName(), &lvm.SnapshotOptions{
 			Tags: []string{guestTag(g.UUID), stateMove},
 		})
 		if err != nil {

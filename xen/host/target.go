@@ -55,7 +55,7 @@ func (l *Hold) mayReceive(ctx context.Context, g Guest) error {
 	if err := l.h.nameFree(g); err != nil {
 		return err
 	}
-	return l.h.domains.Check(ctx, g.Spec(g.devices()))
+	return l.h.domains.Check(ctx, g.Spec(g.Devices()))
 }
 
 func (l *Hold) receiveDisk(ctx context.Context, d Disk, epoch uint64) (fresh bool, err error) {

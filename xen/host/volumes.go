@@ -31,6 +31,12 @@ const (
 // snapshotSuffix ends the name of a snapshot that a move makes.
 const snapshotSuffix = "-move"
 
+// SnapshotName is the name of the snapshot that a move makes of this volume.
+func (d Disk) SnapshotName() string { return d.Volume.Name + snapshotSuffix }
+
+// Owns tells whether v carries the guest's mark.
+func (g Guest) Owns(v lvm.Volume) bool { return belongs(v, g.UUID) }
+
 // guestTag marks a volume as this guest's.
 func guestTag(id uuid.UUID) string { return tagGuest + id.String() }
 
