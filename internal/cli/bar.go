@@ -21,7 +21,7 @@ func NewBar(f *os.File, name string, total int64) *Bar {
 	all := mpb.New(mpb.WithOutput(f), mpb.WithWidth(48))
 	bar := all.AddBar(total,
 		mpb.PrependDecorators(decor.Name(name, decor.WCSyncSpaceR)),
-		mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f"), decor.Name("  "), decor.EwmaETA(decor.ET_STYLE_GO, 30)),
+		mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f"), decor.Name("  "), decor.AverageETA(decor.ET_STYLE_GO)),
 	)
 	return &Bar{all: all, bar: bar}
 }
