@@ -144,10 +144,10 @@ func (s *session) answer(ctx context.Context, req request, stream *yamux.Stream)
 	default:
 		go func() { // ends with the call: see the deadline below
 			var b [1]byte
-			stream.Read(b[:])
+			_, _ = stream.Read(b[:])
 			cancel()
 		}()
-		defer stream.SetReadDeadline(time.Unix(1, 0))
+		defer func() { _ = stream.SetReadDeadline(time.Unix(1, 0)) }()
 	}
 	if req.Verb == verbHello {
 		return s.hello(req)
