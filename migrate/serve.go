@@ -43,16 +43,17 @@ func Serve(ctx context.Context, h *host.Host, conn io.ReadWriteCloser, opts *Ser
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	conn = pump(conn)
-	if err := greet(ctx, conn, 30*time.Second); err != nil {
-		conn.Close()
+	line := pump(conn)
+	if err := greet(ctx, line, 30*time.Second); err != nil {
+		line.Close()
 		return &Error{Op: "serve", Name: h.Name(), Err: err}
 	}
-	mux, err := yamux.Server(conn, muxConfig(opts.Keepalive, log))
+	mux, err := yamux.Server(line, muxConfig(log))
 	if err != nil {
-		conn.Close()
+		line.Close()
 		return &Error{Op: "serve", Name: h.Name(), Err: err}
 	}
+	go line.pulse.watch(mux, opts.Keepalive)
 	if _, err := h.Refence(ctx); err != nil {
 		log.Warn("what was handed away could not be fenced again", "err", err)
 	}
@@ -65,7 +66,10 @@ func Serve(ctx context.Context, h *host.Host, conn io.ReadWriteCloser, opts *Ser
 	if stopWatch() { // else ctx's end is closing it, which a conn that can not be closed may hold up
 		mux.Close()
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, yamux.ErrSessionShutdown) {
+	switch {
+	case line.pulse.stopped.Load():
+		err = fmt.Errorf("%w: no sign of life", ErrUnreachable)
+	case errors.Is(err, io.EOF) || errors.Is(err, yamux.ErrSessionShutdown):
 		return nil
 	}
 	return &Error{Op: "serve", Name: h.Name(), Err: err}

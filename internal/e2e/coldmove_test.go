@@ -151,7 +151,7 @@ func (w *world) killedAt(g guest, at handover.Name) {
 	require.Eventually(w.t, func() bool {
 		_, err := w.islay.Run(w.t.Context(), "pgrep", "-x", "-r", "D,R,S", "xenhost-agent")
 		return err != nil
-	}, time.Minute, 500*time.Millisecond)
+	}, 5*time.Minute, time.Second)
 }
 
 // resumed ends a move and tells how it ended.
