@@ -21,8 +21,9 @@ type DialOptions struct {
 	// it empty.
 	Name      string
 	Keepalive Keepalive
-	// Within is how long the other side may take to answer the first call;
-	// 0 is 30 s.
+	// Within is how long it may take until the other side has answered the
+	// first call, ssh's handshake and what Serve does first included; 0 is two
+	// minutes.
 	Within time.Duration
 	Log    *slog.Logger // yamux's lines at Debug; nil is silent
 }
@@ -59,7 +60,7 @@ func dial(ctx context.Context, conn io.ReadWriteCloser, opts *DialOptions) (*Rem
 		log = slog.New(slog.DiscardHandler)
 	}
 	if within == 0 {
-		within = 30 * time.Second
+		within = 2 * time.Minute
 	}
 	line := pump(conn)
 	if err := greet(ctx, line, within); err != nil {
