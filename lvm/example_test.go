@@ -47,7 +47,7 @@ func Example() {
 	// guests/web1 thick 32 MiB [xenhost.owner=curacao] true <nil>
 	// guests/web1-copy of web1 <nil>
 	// <nil>
-	// [{4096 4096}] <nil>
+	// [4096+4096] <nil>
 	// lvm: remove guests/web1: in use: needed by web1-copy
 	// <nil> <nil>
 }

@@ -143,18 +143,13 @@ type Content interface {
 	// Open opens an active volume (ErrInactive) for reading and writing.
 	// Writes reach the disk when Sync returns.
 	Open(ctx context.Context, id ID) (Device, error)
-	// Changed returns what was written to the origin since the snapshot was
-	// made, as sorted extents that do not touch each other, in bytes of the
-	// origin, multiples of 4 KiB. For the exact answer nobody may be writing.
-	// ErrSnapshotInvalid: it overflowed and knows no more. Of a thin
-	// snapshot: errors.ErrUnsupported.
+	// Changed returns where the origin may differ from the snapshot, in bytes
+	// of the origin: ascending, without overlap, and as few extents as there
+	// can be. A thick snapshot knows chunks of 4 KiB, a thin one the blocks of
+	// its pool, 64 KiB or more; the end of the volume may cut the last one.
+	// For the exact answer nobody may be writing. ErrSnapshotInvalid: it
+	// overflowed and knows no more; the origin is unharmed.
 	Changed(ctx context.Context, snapshot ID) ([]Extent, error)
-}
-
-// Extent is a range of bytes.
-type Extent struct {
-	Offset int64 `json:"offset"`
-	Length int64 `json:"length"`
 }
 
 // Device is an open volume. ReadAt and WriteAt work at any offset and length

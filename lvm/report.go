@@ -106,7 +106,10 @@ func parseVolumes(data []byte) (Group, []entry, error) {
 			all = append(all, e)
 		}
 	}
-	slices.SortFunc(all, func(a, b entry) int { return strings.Compare(a.Name, b.Name) })
+	byName := func(a, b entry) int { return strings.Compare(a.Name, b.Name) }
+	slices.SortStableFunc(all, byName)
+	// The pool's fields are of segments, so there is a row for each segment.
+	all = slices.CompactFunc(all, func(a, b entry) bool { return byName(a, b) == 0 })
 	return group, all, nil
 }
 

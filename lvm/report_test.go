@@ -1,6 +1,7 @@
 package lvm
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -36,6 +37,17 @@ func TestParseGroups(t *testing.T) {
 		{"vg_name":"ab", "vg_size":"4194304", "vg_free":"0", "vg_extent_size":"4194304"}]}]}`))
 	require.NoError(t, err)
 	assert.Equal(t, []Group{{"ab", 4 << 20, 0, 4 << 20}, {"tv", 532676608, 520093696, 4 << 20}}, groups)
+}
+
+// A volume in two pieces has two rows, since zero is a field of segments.
+func TestParseSegments(t *testing.T) {
+	row := `{"vg_name":"g","vg_size":"8","vg_free":"0","vg_extent_size":"1","lv_name":"NAME","lv_size":"4","lv_layout":"linear"}`
+	web1, web2 := strings.ReplaceAll(row, "NAME", "web1"), strings.ReplaceAll(row, "NAME", "web2")
+	_, entries, err := parseVolumes([]byte(`{"report":[{"lv":[` + strings.Join([]string{web2, web1, web1, web2}, ",") + `]}]}`))
+	require.NoError(t, err)
+	require.Len(t, entries, 2)
+	assert.Equal(t, "web1", entries[0].Name)
+	assert.Equal(t, "web2", entries[1].Name)
 }
 
 func TestParseRefuses(t *testing.T) {
