@@ -10,9 +10,11 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/xenhost/xenhost/internal/tier"
 	"github.com/xenhost/xenhost/lvm"
@@ -28,7 +30,7 @@ func realDisk(t testing.TB) (*disk, *lvm.Client) {
 	d := newDisk(t, tier.Dom0, "xhdom0", 96<<20)
 	t.Cleanup(func() { d.lvm(t, "vgremove", "-y", "-ff", "-q", d.group) })
 	d.lvm(t, "lvcreate", "-y", "-q", "--type", "thin-pool", "-l", "8", "-n", "pool", d.group)
-	return d, lvm.New(dom0.Local{}, &lvm.Options{Flags: d.flags})
+	return d, lvm.New(dom0.Local{}, &lvm.Options{Flags: d.flags, StateDir: t.TempDir()})
 }
 
 // boot turns the group off, and on as boot scripts do.
@@ -50,7 +52,18 @@ func (d *disk) harness(c *lvm.Client) lvmtest.Harness {
 			require.NoError(t, err)
 			return func() { require.NoError(t, f.Close()) }
 		},
+		Discard: discard,
 	}
+}
+
+func discard(t testing.TB, v lvm.Volume, offset, length int64) {
+	t.Helper()
+	f, err := os.OpenFile(v.Path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	span := [2]uint64{uint64(offset), uint64(length)}
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), unix.BLKDISCARD, uintptr(unsafe.Pointer(&span)))
+	require.Zero(t, errno)
+	require.NoError(t, f.Close())
 }
 
 func TestDom0Metadata(t *testing.T) {
