@@ -96,12 +96,14 @@ func TestDom0TwoWipers(t *testing.T) {
 	assert.Equal(t, 1, asked)
 }
 
-// crash is where a Create, in a process of its own, is to be killed.
+// crash is where a Create or a Changed, in a process of its own, is to be killed.
 type crash struct {
-	Flags  []string
-	Spec   lvm.Spec
-	Before string // the first command that has this argument
-	Wiped  bool   // after the first step of zeroing
+	Flags    []string
+	StateDir string
+	Spec     lvm.Spec
+	Changed  lvm.ID // "" is Create of Spec
+	Before   string // the first command that has this argument
+	Wiped    bool   // after the first step of zeroing
 }
 
 const crashEnv = "XENHOST_TEST_CRASH"
@@ -114,12 +116,33 @@ func TestMain(m *testing.M) {
 	} else if err := json.Unmarshal([]byte(text), &c); err != nil {
 		panic(err)
 	}
-	opts := &lvm.Options{Flags: c.Flags}
+	opts := &lvm.Options{Flags: c.Flags, StateDir: c.StateDir}
 	if c.Wiped {
 		opts.Wiped = func(lvm.ID, int64, int64) { die() }
 	}
-	_, err := lvm.New(dying{dom0.Local{}, c.Before}, opts).Create(context.Background(), c.Spec)
+	client := lvm.New(dying{dom0.Local{}, c.Before}, opts)
+	var err error
+	if c.Changed.Name != "" {
+		_, err = client.Changed(context.Background(), c.Changed)
+	} else {
+		_, err = client.Create(context.Background(), c.Spec)
+	}
 	panic(err) // it was to be killed
+}
+
+// run kills it there.
+func (c crash) run(t testing.TB) {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	text, err := json.Marshal(c)
+	require.NoError(t, err)
+	child := exec.Command(self)
+	child.Env = append(os.Environ(), crashEnv+"="+string(text))
+	out, err := child.CombinedOutput()
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	require.Equal(t, syscall.SIGKILL, exit.Sys().(syscall.WaitStatus).Signal(), "%s", out)
 }
 
 func die() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); select {} }
@@ -159,16 +182,7 @@ func TestDom0CrashInWipe(t *testing.T) {
 func crashed(t *testing.T, d *disk, c *lvm.Client, at crash) {
 	id := at.Spec.ID
 	fill(t, c, at.Spec)
-	self, err := os.Executable()
-	require.NoError(t, err)
-	text, err := json.Marshal(at)
-	require.NoError(t, err)
-	child := exec.Command(self)
-	child.Env = append(os.Environ(), crashEnv+"="+string(text))
-	out, err := child.CombinedOutput()
-	var exit *exec.ExitError
-	require.ErrorAs(t, err, &exit)
-	require.Equal(t, syscall.SIGKILL, exit.Sys().(syscall.WaitStatus).Signal(), "%s", out)
+	at.run(t)
 
 	d.boot(t)
 	v, err := c.Volume(t.Context(), id)

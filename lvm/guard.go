@@ -35,9 +35,10 @@ type GuardOptions struct {
 // first in the list, looks again, and goes on with the next.
 //
 // It returns when ctx ends or no snapshot is left, removed by whomever: nil, or
-// the *Error of each that it removed, which is ErrAborted and, of one that had
+// the *Error of each that it gave up, which is ErrAborted and, of one that had
 // overflowed already, ErrSnapshotInvalid. One that is open is tried again at
-// each look. What it can not look at it returns, at once: nobody watches then.
+// each look; if it is when ctx ends it stays, and its error is ErrBusy too.
+// What Guard can not look at it returns, at once: nobody watches then.
 // A volume without the tag, or that is no snapshot, is refused with ErrInvalid;
 // nothing else is ever removed.
 func Guard(ctx context.Context, m Guarded, tag string, snapshots []ID, opts *GuardOptions) error {
@@ -108,6 +109,22 @@ func (g *guard) run(ctx context.Context) error {
 		}
 		if len(g.watched) > 0 {
 			_ = pause(ctx, g.Every) // its end is seen above
+		}
+	}
+	return g.finish(context.WithoutCancel(ctx))
+}
+
+// finish removes what was given up and was open until now.
+func (g *guard) finish(ctx context.Context) error {
+	for _, w := range slices.Clone(g.watched) {
+		if w.why == nil {
+			continue
+		}
+		if err := g.giveUp(ctx, w); err != nil {
+			g.done = append(g.done, failed("guard", w.ID.String(), err))
+		}
+		if slices.Contains(g.watched, w) {
+			g.done = append(g.done, failed("guard", w.ID.String(), fmt.Errorf("%w: it is there still: %w", w.why, ErrBusy)))
 		}
 	}
 	return errors.Join(g.done...)

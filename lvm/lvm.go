@@ -203,8 +203,10 @@ type Content interface {
 	// of the origin: ascending, without overlap, and as few extents as there
 	// can be. A thick snapshot knows chunks of 4 KiB, a thin one the blocks of
 	// its pool, 64 KiB or more; the end of the volume may cut the last one.
-	// For the exact answer nobody may be writing. ErrSnapshotInvalid: it
-	// overflowed and knows no more; the origin is unharmed.
+	// For the exact answer nobody may be writing. A thin snapshot may be off;
+	// what else is off is ErrInactive. ErrSnapshotInvalid: it overflowed and
+	// knows no more; the origin is unharmed. ErrBusy: somebody who is not of
+	// this package reads the pool's metadata.
 	Changed(ctx context.Context, snapshot ID) ([]Extent, error)
 }
 

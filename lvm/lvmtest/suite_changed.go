@@ -60,6 +60,31 @@ func changedThin(s *suite) {
 	s.refused(err, "changed", lvm.ErrInactive)
 }
 
+// changedOften goes through new snapshots of one volume, thick and thin, with
+// as many and as large writes as chance wants.
+func changedOften(s *suite) {
+	random := rand.New(rand.NewPCG(5, 6))
+	for _, pool := range []string{"", s.Pool} {
+		v := s.create(lvm.Spec{ID: s.id("web1"), Size: 3*s.extent - 1, Pool: pool})
+		piece := int64(lvm.ChunkSize)
+		if pool != "" {
+			piece = poolBlock
+		}
+		for range 4 {
+			snap, err := s.Manager.Snapshot(s.ctx, v.ID, "web1-snap", nil)
+			require.NoError(s, err)
+			s.scribble(v, random, random.IntN(20), 1<<(3+random.IntN(16)))
+			if pool != "" {
+				s.Discard(s, v, random.Int64N(v.Size/piece)*piece, piece)
+			}
+			s.scribble(snap, random, random.IntN(3), 1<<16) // it tells of its own changes too
+			s.compare(v, snap, piece)
+			require.NoError(s, s.Manager.Remove(s.ctx, snap.ID))
+		}
+		require.NoError(s, s.Manager.Remove(s.ctx, v.ID))
+	}
+}
+
 // noise has no byte that is zero.
 func noise(random *rand.Rand, length int) []byte {
 	p := make([]byte, length)
