@@ -117,38 +117,39 @@ func (l lossy) table(t testing.TB, table string) {
 // each verb notices, and nothing has changed once the disk is sound.
 func TestDom0LostWrites(t *testing.T) {
 	l := newLossy(t)
-	c := lvm.New(dom0.Local{}, &lvm.Options{Flags: l.flags, StateDir: t.TempDir()})
+	client := lvm.New(dom0.Local{}, &lvm.Options{Flags: l.flags, StateDir: t.TempDir()})
 	id := func(name string) lvm.ID { return lvm.ID{Group: l.group, Name: name} }
-	fill(t, c, lvm.Spec{ID: id("former"), Size: 8 << 20})
+	fill(t, client, lvm.Spec{ID: id("former"), Size: 8 << 20})
 	for _, name := range []string{"web1", "web2"} {
-		_, err := c.Create(t.Context(), lvm.Spec{ID: id(name), Size: 2 << 20, Unwiped: true})
+		_, err := client.Create(t.Context(), lvm.Spec{ID: id(name), Size: 2 << 20, Unwiped: true})
 		require.NoError(t, err)
 	}
-	require.NoError(t, c.Wipe(t.Context(), id("web2")))
-	before, err := c.Volumes(t.Context(), l.group)
+	require.NoError(t, client.Wipe(t.Context(), id("web2")))
+	before, err := client.Volumes(t.Context(), l.group)
 	require.NoError(t, err)
-	for verb, do := range map[string]func(ctx context.Context) error{
-		"create": func(ctx context.Context) error {
-			_, err := c.Create(ctx, lvm.Spec{ID: id("web3"), Size: 2 << 20})
+	ctx, succeeded := t.Context(), ", though LVM reported success"
+	for _, c := range []struct {
+		verb, want string
+		do         func() error
+	}{
+		{"create", "it is not there", func() error {
+			_, err := client.Create(ctx, lvm.Spec{ID: id("web3"), Size: 2 << 20})
 			return err
-		},
-		"wipe":   func(ctx context.Context) error { return c.Wipe(ctx, id("web1")) },
-		"tag":    func(ctx context.Context) error { return c.Tag(ctx, id("web1"), []string{"a"}, nil) },
-		"skip":   func(ctx context.Context) error { return c.SetSkip(ctx, id("web2"), false) },
-		"rename": func(ctx context.Context) error { _, err := c.Rename(ctx, id("web1"), "web4"); return err },
-		"grow":   func(ctx context.Context) error { _, err := c.Grow(ctx, id("web1"), 4<<20); return err },
-		"grow wiped": func(ctx context.Context) error {
-			_, err := c.Grow(ctx, id("web2"), 4<<20)
-			return err
-		},
-		"remove": func(ctx context.Context) error { return c.Remove(ctx, id("web2")) },
+		}},
+		{"wipe", "do not read as zeros", func() error { return client.Wipe(ctx, id("web1")) }},
+		{"tag", "it has no tag a" + succeeded, func() error { return client.Tag(ctx, id("web1"), []string{"a"}, nil) }},
+		{"skip", "did not change" + succeeded, func() error { return client.SetSkip(ctx, id("web2"), false) }},
+		{"rename", "it has its old name" + succeeded, func() error { _, err := client.Rename(ctx, id("web1"), "web4"); return err }},
+		{"grow", "2097152 bytes and not 4194304" + succeeded, func() error { _, err := client.Grow(ctx, id("web1"), 4<<20); return err }},
+		{"grow wiped", "it is not there", func() error { _, err := client.Grow(ctx, id("web2"), 4<<20); return err }},
+		{"remove", "it is still there" + succeeded, func() error { return client.Remove(ctx, id("web2")) }},
 	} {
-		l.while(t, func() { assert.Error(t, do(t.Context()), verb) })
-		if verb == "wipe" {
+		l.while(t, func() { assert.ErrorContains(t, c.do(), c.want, c.verb) })
+		if c.verb == "wipe" { // it is left on, for the next Create to finish
 			l.lvm(t, "lvchange", "-an", l.group+"/web1")
 		}
-		now, err := c.Volumes(t.Context(), l.group)
+		now, err := client.Volumes(ctx, l.group)
 		require.NoError(t, err)
-		assert.Equal(t, before, now, verb)
+		assert.Equal(t, before, now, c.verb)
 	}
 }

@@ -32,7 +32,8 @@ type Volume struct {
 	Tags   []string `json:"tags,omitempty"`   // sorted
 	// Active tells that the device node is there.
 	Active bool `json:"active"`
-	// Open tells that something (a domain, a mount) has the device open.
+	// Open tells that something (a domain, a mount) has the device open; a pool
+	// never is.
 	Open bool `json:"open"`
 	// Skip is the activation-skip flag: neither vgchange -ay nor lvchange -ay
 	// activates the volume; Activate does.

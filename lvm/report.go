@@ -132,6 +132,9 @@ func (row volumeRow) entry() (entry, error) {
 		merging: strings.HasPrefix(row.Attr, "O"),
 		thinID:  row.ThinID,
 	}
+	if e.Kind == Pool { // LVM has it open itself once it has had a volume
+		e.Open = false
+	}
 	if row.Tags != "" {
 		e.Tags = strings.Split(row.Tags, ",")
 		slices.Sort(e.Tags)

@@ -94,6 +94,9 @@ func (d *deltaReader) document() error {
 }
 
 func (d *deltaReader) superblock(e xml.StartElement) error {
+	if d.block != 0 {
+		return errors.New("two superblocks")
+	}
 	sectors, err := number(e, "data_block_size")
 	if err != nil {
 		return err

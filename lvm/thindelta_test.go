@@ -58,7 +58,7 @@ func TestReadDelta(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"plain": deltaPlain, "verbose": deltaVerbose,
-		"of 1.x": strings.Replace(deltaPlain, `data_block_size`, `version="2" data_block_size`, 1),
+		"of 1.1.0": strings.TrimSuffix(strings.Replace(deltaPlain, `nr_data_blocks="0"`, `nr_data_blocks="200"`, 1), "\n"),
 	} {
 		extents, err := readDelta(strings.NewReader(text), 64*block)
 		require.NoError(t, err, name)
@@ -107,6 +107,7 @@ func TestReadDeltaRefuses(t *testing.T) {
 		"overflow":           swap(`length="14"`, `length="9223372036854775807"`),
 		"block size":         swap(`"128"`, `"1"`),
 		"huge block size":    swap(`"128"`, `"36028797018963968"`),
+		"twice":              deltaPlain + deltaPlain,
 		"no block size":      swap("data_block_size", "x"),
 	} {
 		_, err := readDelta(strings.NewReader(text), 64<<16)
