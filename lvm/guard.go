@@ -176,6 +176,8 @@ func (g *guard) tooFull(ctx context.Context, w *watched) (why, err error) {
 		return nil, err
 	case fill.Share() < g.Limit:
 		return nil, nil
+	case w.Kind == Snapshot && fill.Size >= SnapshotRoom(w.Size): // it has a place for every chunk
+		return nil, nil
 	case w.Kind == Thin:
 		return fmt.Errorf("%w: pool %s uses %d of %d bytes of data, %d of %d of metadata", ErrAborted,
 			w.Pool, fill.Used, fill.Size, fill.MetaUsed, fill.MetaSize), nil

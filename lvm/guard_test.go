@@ -72,6 +72,39 @@ func TestGuardRemovesNothingElse(t *testing.T) {
 	assert.Equal(t, lvm.Thick, v.Kind)
 }
 
+// counted ends the guard once it has looked that often.
+type counted struct {
+	*lvmtest.Fake
+	left int
+	end  context.CancelFunc
+}
+
+func (c *counted) Fill(ctx context.Context, id lvm.ID) (lvm.Fill, error) {
+	if c.left--; c.left == 0 {
+		c.end()
+	}
+	return c.Fake.Fill(context.WithoutCancel(ctx), id)
+}
+
+// A snapshot with room for every chunk does no harm, however full.
+func TestGuardKeepsWhatCanNotOverflow(t *testing.T) {
+	f := lvmtest.New(t.TempDir(), lvmtest.GroupSpec{Name: "guests", Extent: 64 << 10})
+	web1 := lvm.ID{Group: "guests", Name: "web1"}
+	_, err := f.Create(t.Context(), lvm.Spec{ID: web1, Size: 960 << 10})
+	require.NoError(t, err)
+	snap, err := f.Snapshot(t.Context(), web1, "web1-night", &lvm.SnapshotOptions{Tags: []string{night}})
+	require.NoError(t, err)
+	fillUp(t, f)
+	fill, err := f.Fill(t.Context(), snap.ID)
+	require.NoError(t, err)
+	require.Greater(t, fill.Share(), 0.9)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	assert.NoError(t, lvm.Guard(ctx, &counted{f, 3, cancel}, night, []lvm.ID{snap.ID}, quick()))
+	_, err = f.Volume(t.Context(), snap.ID)
+	assert.NoError(t, err)
+}
+
 // A guard that is told to end while it gives a snapshot up does so first.
 func TestGuardEndsWhatItBegan(t *testing.T) {
 	for _, open := range []bool{false, true} {
