@@ -96,12 +96,14 @@ func TestDom0TwoWipers(t *testing.T) {
 	assert.Equal(t, 1, asked)
 }
 
-// crash is where a Create or a Changed, in a process of its own, is to be killed.
+// crash is where a Create, Grow or Changed, in a process of its own, is to be
+// killed.
 type crash struct {
 	Flags    []string
 	StateDir string
 	Spec     lvm.Spec
 	Changed  lvm.ID // "" is Create of Spec
+	Grow     int64  // 0 is Create; else Spec.ID grows to so many bytes
 	Before   string // the first command that has this argument
 	Wiped    bool   // after the first step of zeroing
 }
@@ -122,10 +124,13 @@ func TestMain(m *testing.M) {
 	}
 	client := lvm.New(dying{dom0.Local{}, c.Before}, opts)
 	var err error
-	if c.Changed.Name != "" {
-		_, err = client.Changed(context.Background(), c.Changed)
-	} else {
-		_, err = client.Create(context.Background(), c.Spec)
+	switch ctx := context.Background(); {
+	case c.Changed.Name != "":
+		_, err = client.Changed(ctx, c.Changed)
+	case c.Grow != 0:
+		_, err = client.Grow(ctx, c.Spec.ID, c.Grow)
+	default:
+		_, err = client.Create(ctx, c.Spec)
 	}
 	panic(err) // it was to be killed
 }

@@ -158,9 +158,9 @@ type Reshaper interface {
 	// snapshot; the origin, which keeps its name and tags, is returned. Both
 	// must be closed (ErrBusy), the origin active (ErrInactive), and their
 	// sizes equal (ErrInvalid: the origin has grown since). Other thin
-	// snapshots of the origin become volumes of their own. A merge
-	// that runs is not stopped by ctx; the origin reads as the snapshot did
-	// from its start.
+	// snapshots of the origin become volumes of their own, those of the
+	// snapshot become the origin's. A merge that runs is not stopped by ctx;
+	// from its start the origin reads as the snapshot did.
 	Merge(ctx context.Context, snapshot ID) (Volume, error)
 }
 

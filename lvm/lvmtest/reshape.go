@@ -81,9 +81,12 @@ func (f *Fake) Merge(ctx context.Context, snapshot lvm.ID) (lvm.Volume, error) {
 			return nil, err
 		}
 		delete(g.volumes, s.Name)
-		for _, other := range g.volumes { // they are snapshots of what is no more
-			if other.Kind == lvm.Thin && other.Origin == origin.Name {
+		for _, other := range g.volumes {
+			switch {
+			case other.Kind == lvm.Thin && other.Origin == origin.Name: // of what is no more
 				other.Origin = ""
+			case other.Origin == s.Name: // of what took the origin's name
+				other.Origin = origin.Name
 			}
 		}
 		return origin, nil

@@ -19,8 +19,9 @@ type Harness struct {
 	Manager lvm.Manager
 	// Group is that group: without volumes, except Pool.
 	Group string
-	// Pool is a thin pool of 8 extents in it; "" where there can be none,
-	// which TestContent does not accept.
+	// Pool is a thin pool of 8 extents in it, with blocks of 64 KiB and room
+	// for a second one beside it; "" where there can be none, which
+	// TestContent does not accept.
 	Pool string
 	// Clear removes all volumes but Pool after a case; nil removes them one by
 	// one, by the Manager.
