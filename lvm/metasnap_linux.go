@@ -44,13 +44,23 @@ func (c *Client) withMetadata(ctx context.Context, pool ID, do func(device strin
 		return err
 	}
 	if err := c.message(ctx, state.device, "reserve_metadata_snap"); err != nil {
-		if ran, ok := errors.AsType[*dom0.Error](err); ok && ran.ExitCode > 0 { // another one was faster
-			return errors.Join(err, note.write(false))
-		}
-		return errors.Join(err, c.release(ctx, pool, state.device, note))
+		return c.unreserved(ctx, pool, state.device, note, err)
 	}
 	defer func() { err = errors.Join(err, c.release(ctx, pool, state.device, note)) }()
 	return do(c.mapperPath(pool, "_tmeta"))
+}
+
+// unreserved says why a copy could not be set aside. If another one was faster
+// the note says what it did before: that may be the last command of one that was
+// killed.
+func (c *Client) unreserved(ctx context.Context, pool ID, device string, note *note, ran error) error {
+	if failure, ok := errors.AsType[*dom0.Error](ran); !ok || failure.ExitCode < 1 {
+		return errors.Join(ran, c.release(ctx, pool, device, note)) // it may have done its work
+	}
+	if now, err := c.poolState(ctx, pool); err == nil && now.held {
+		ran = fmt.Errorf("%w: %w", ErrBusy, ran)
+	}
+	return errors.Join(ran, note.write(note.ours))
 }
 
 // release is done also after ctx has ended. The note stays while the copy does.

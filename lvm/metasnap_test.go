@@ -22,6 +22,7 @@ type kernel struct {
 	held    bool
 	delta   func(ctx context.Context) error // what happens while thin_delta reads
 	reserve error                           // what the next reserve says after its work
+	faster  bool                            // another one reserves just before
 }
 
 func (k *kernel) Run(ctx context.Context, cmd dom0.Cmd) error {
@@ -44,7 +45,8 @@ func (k *kernel) Run(ctx context.Context, cmd dom0.Cmd) error {
 		}
 		return say("0 16384 thin-pool 2 63/512 35/128 " + held + " rw discard_passdown queue_if_no_space - 128 \n")
 	case line == "dmsetup message g-pool-tpool 0 reserve_metadata_snap":
-		if k.held {
+		if k.held || k.faster {
+			k.held = true
 			return refuse
 		}
 		k.held = true
@@ -145,6 +147,31 @@ func TestMetadataOfTheKilled(t *testing.T) {
 	_, err := c.Changed(t.Context(), snap)
 	require.NoError(t, err)
 	k.assertFree(t, note)
+}
+
+// Another one reserves between our look and our turn. If it was the last command
+// of one that was killed, it is ours to release next time.
+func TestMetadataOthersAreFaster(t *testing.T) {
+	snap := ID{Group: "g", Name: "web1-snap"}
+	for _, killed := range []bool{true, false} {
+		k := &kernel{faster: true}
+		c, note := reader(t, k)
+		require.NoError(t, os.MkdirAll(filepath.Dir(note), 0o700))
+		if killed {
+			require.NoError(t, os.WriteFile(note, []byte{0}, 0o600))
+		}
+		_, err := c.Changed(t.Context(), snap)
+		require.ErrorIs(t, err, ErrBusy)
+		k.faster = false
+		_, err = c.Changed(t.Context(), snap)
+		if killed {
+			require.NoError(t, err)
+			k.assertFree(t, note)
+		} else {
+			require.ErrorIs(t, err, ErrBusy)
+			assert.True(t, k.held)
+		}
+	}
 }
 
 func TestMetadataOneAtATime(t *testing.T) {
