@@ -34,6 +34,10 @@ type Options struct {
 	Log *slog.Logger
 	// DevDir is where device nodes are; "" is /dev.
 	DevDir string
+	// StateDir is where it is noted which pools this host reads the metadata
+	// of; "" is /var/lib/xenhost/lvm. It must be on a disk that survives a
+	// power failure, and the same for all that use these groups.
+	StateDir string
 	// Wiped is told while a volume is zeroed how many of its bytes are done;
 	// it holds up the wipe while it runs. nil is told nothing.
 	Wiped func(id ID, done, size int64)
@@ -54,6 +58,9 @@ func New(r dom0.Runner, opts *Options) *Client {
 	}
 	if c.options.DevDir == "" {
 		c.options.DevDir = "/dev"
+	}
+	if c.options.StateDir == "" {
+		c.options.StateDir = "/var/lib/xenhost/lvm"
 	}
 	return c
 }
@@ -83,11 +90,15 @@ func environment() []string { return []string{"LVM_SUPPRESS_FD_WARNINGS=1"} }
 
 func (c *Client) path(id ID) string { return filepath.Join(c.options.DevDir, id.Group, id.Name) }
 
-// mapperPath is the device-mapper node of one layer of a volume, as
-// /dev/mapper/guests-web1--snap-cow: hyphens inside names are doubled.
-func (c *Client) mapperPath(id ID, layer string) string {
+// mapperName is what device-mapper calls a volume or, with a suffix, a layer of
+// it, as guests-web1--snap-cow: hyphens inside names are doubled.
+func mapperName(id ID, suffix string) string {
 	double := func(s string) string { return strings.ReplaceAll(s, "-", "--") }
-	return filepath.Join(c.options.DevDir, "mapper", double(id.Group)+"-"+double(id.Name)+"-"+layer)
+	return double(id.Group) + "-" + double(id.Name) + suffix
+}
+
+func (c *Client) mapperPath(id ID, suffix string) string {
+	return filepath.Join(c.options.DevDir, "mapper", mapperName(id, suffix))
 }
 
 // contradicts is the error of a change that LVM reported as done and that is

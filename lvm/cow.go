@@ -99,13 +99,7 @@ func coalesce(chunks []int64, size, end int64) []Extent {
 	slices.Sort(chunks)
 	var out []Extent
 	for _, c := range slices.Compact(chunks) {
-		off := c * size
-		length := min(size, end-off)
-		if n := len(out); n > 0 && out[n-1].Offset+out[n-1].Length == off {
-			out[n-1].Length += length
-		} else {
-			out = append(out, Extent{Offset: off, Length: length})
-		}
+		out = join(out, Extent{Offset: c * size, Length: min(size, end-c*size)})
 	}
 	return out
 }

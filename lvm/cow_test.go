@@ -45,7 +45,7 @@ func TestReadCOWGolden(t *testing.T) {
 	s[4096+16+1], s[4096+32+1] = 1, 1 // 256 + 44, 256 + 45
 	extents, err := readCOW(bytes.NewReader(s), int64(len(s)), 8<<20)
 	require.NoError(t, err)
-	assert.Equal(t, []Extent{{5 * 4096, 4096}, {10 * 4096, 4096}, {300 * 4096, 8192}}, extents)
+	assert.Equal(t, []Extent{{Offset: 5 * 4096, Length: 4096}, {Offset: 10 * 4096, Length: 4096}, {Offset: 300 * 4096, Length: 8192}}, extents)
 }
 
 func TestReadCOWSecondArea(t *testing.T) {
@@ -69,14 +69,14 @@ func TestReadCOWFull(t *testing.T) {
 	s := store(4096, 258, olds...)
 	extents, err := readCOW(bytes.NewReader(s), int64(len(s)), 1<<20)
 	require.NoError(t, err)
-	assert.Equal(t, []Extent{{0, 1 << 20}}, extents)
+	assert.Equal(t, []Extent{{Length: 1 << 20}}, extents)
 }
 
 func TestReadCOWLastChunkIsCut(t *testing.T) {
 	s := store(65536, 8, 1)
 	extents, err := readCOW(bytes.NewReader(s), int64(len(s)), 65536+4096)
 	require.NoError(t, err)
-	assert.Equal(t, []Extent{{65536, 4096}}, extents)
+	assert.Equal(t, []Extent{{Offset: 65536, Length: 4096}}, extents)
 }
 
 func TestReadCOWRefuses(t *testing.T) {

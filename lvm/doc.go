@@ -1,5 +1,5 @@
-// Package lvm manages volume groups, volumes and snapshots of one host, by
-// lvm(8), and tells which blocks changed since a snapshot.
+// Package lvm manages volume groups, volumes, snapshots and thin pools of one
+// host, by lvm(8), and tells which blocks changed since a snapshot.
 //
 // A group is divided into extents (mostly 4 MiB); sizes of volumes are whole
 // extents. A thick volume has its extents from the start; a thin one takes
@@ -39,20 +39,55 @@
 // on it by hand at that moment is not prevented. Thin pools zero their blocks
 // themselves; one that was told not to is refused.
 //
+// Grow keeps that promise for a guest that runs: a thick volume grows by extents
+// that were wiped before, as a volume of their own.
+//
+// # Copies, and the way back
+//
+//	// before a risky upgrade, and after it went wrong (the guest is shut down)
+//	snap, err := c.Snapshot(ctx, web1, "web1-before", nil)
+//	v, err := c.Merge(ctx, snap.ID)      // lvconvert --merge: web1 is what it was
+//
+//	v, err = c.Grow(ctx, web1, 20<<30)   // while the guest runs
+//	v, err = c.Rename(ctx, web1, "web2")
+//
+// Changed tells what a copy has to be sent: of a thick snapshot by its exception
+// store, in chunks of 4 KiB; of a thin one by the metadata of its pool
+// (thin_delta), in blocks of 64 KiB or more, and there it knows too what the
+// guest has discarded. Neither reads the volume. What is written while it looks
+// may be in the answer or not.
+//
+// # What runs full
+//
+// A thick snapshot that runs full becomes invalid (ErrSnapshotInvalid) and harms
+// nobody; made with the default room it never does. A thin pool that runs full
+// stops the writes of all its guests: first they wait for a minute, then they
+// fail. So a pool's volumes, snapshots included, do not promise more than it
+// holds, unless the pool carries TagOversell. Then somebody must look:
+//
+//	fill, err := c.Fill(ctx, lvm.ID{Group: "guests", Name: "pool"})   // dmsetup status: no lock, no disk access
+//	err = lvm.Guard(ctx, c, "xenhost.job=night", snapshots, nil)      // gives up the caller's own snapshots in time
+//
 // # What is promised, and what is not
 //
 // After each change the state is read back, and what LVM reported is compared
-// with what is there. Failures are told by that state too, never by what LVM
-// printed; a failure that the state does not explain is LVM's own *dom0.Error.
-// Commands that change something are not killed when their context ends, since
-// half a change can leave a guest's disk suspended: they may outlast it.
+// with what is there, so that a disk that loses writes is noticed. Failures are
+// told by that state too, never by what LVM printed; a failure that the state
+// does not explain is LVM's own *dom0.Error.
 //
-// Pools never promise more than they hold, snapshots included; one that others
-// made and oversold is not watched. Create, Snapshot and Tag use one commit of
-// LVM's metadata per command; nothing spans two volumes. There is no resizing,
-// merging, mirroring or caching here, and volumes made of those are shown as
-// Other. Changed knows thick snapshots only. Set devices/scan_lvs to 0 (LVM's
-// default), so that dom0 never looks for groups inside its guests' disks.
+// What only reads ends with its context, or after Options.Timeout. Commands that
+// change something are not killed, since half a change can leave a guest's disk
+// suspended: they may outlast their context. Each verb reads first; so an lvm
+// that hangs with the lock of the group lets it end with
+// context.DeadlineExceeded, and nothing was begun.
+//
+// Create, Snapshot, Rename and Tag use one commit of LVM's metadata per command;
+// nothing spans two volumes. Between two commands of Grow its wiped extents are
+// free for a moment: one who made, wrote and removed a volume there by hand in
+// that moment would leave its data in them. Nothing is made smaller, mirrored or
+// cached here, and volumes made of those are shown as Other. Set
+// devices/scan_lvs to 0 (LVM's default), so that dom0 never looks for groups
+// inside its guests' disks.
 //
 // The package lvmtest has a Fake to test against, and the suite that it and the
 // Client pass.

@@ -10,9 +10,11 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/xenhost/xenhost/internal/tier"
 	"github.com/xenhost/xenhost/lvm"
@@ -28,7 +30,7 @@ func realDisk(t testing.TB) (*disk, *lvm.Client) {
 	d := newDisk(t, tier.Dom0, "xhdom0", 96<<20)
 	t.Cleanup(func() { d.lvm(t, "vgremove", "-y", "-ff", "-q", d.group) })
 	d.lvm(t, "lvcreate", "-y", "-q", "--type", "thin-pool", "-l", "8", "-n", "pool", d.group)
-	return d, lvm.New(dom0.Local{}, &lvm.Options{Flags: d.flags})
+	return d, lvm.New(dom0.Local{}, &lvm.Options{Flags: d.flags, StateDir: t.TempDir()})
 }
 
 // boot turns the group off, and on as boot scripts do.
@@ -50,7 +52,18 @@ func (d *disk) harness(c *lvm.Client) lvmtest.Harness {
 			require.NoError(t, err)
 			return func() { require.NoError(t, f.Close()) }
 		},
+		Discard: discard,
 	}
+}
+
+func discard(t testing.TB, v lvm.Volume, offset, length int64) {
+	t.Helper()
+	f, err := os.OpenFile(v.Path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	span := [2]uint64{uint64(offset), uint64(length)}
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), unix.BLKDISCARD, uintptr(unsafe.Pointer(&span)))
+	require.Zero(t, errno)
+	require.NoError(t, f.Close())
 }
 
 func TestDom0Metadata(t *testing.T) {
@@ -83,12 +96,16 @@ func TestDom0TwoWipers(t *testing.T) {
 	assert.Equal(t, 1, asked)
 }
 
-// crash is where a Create, in a process of its own, is to be killed.
+// crash is where a Create, Grow or Changed, in a process of its own, is to be
+// killed.
 type crash struct {
-	Flags  []string
-	Spec   lvm.Spec
-	Before string // the first command that has this argument
-	Wiped  bool   // after the first step of zeroing
+	Flags    []string
+	StateDir string
+	Spec     lvm.Spec
+	Changed  lvm.ID // "" is Create of Spec
+	Grow     int64  // 0 is Create; else Spec.ID grows to so many bytes
+	Before   string // the first command that has this argument
+	Wiped    bool   // after the first step of zeroing
 }
 
 const crashEnv = "XENHOST_TEST_CRASH"
@@ -101,12 +118,36 @@ func TestMain(m *testing.M) {
 	} else if err := json.Unmarshal([]byte(text), &c); err != nil {
 		panic(err)
 	}
-	opts := &lvm.Options{Flags: c.Flags}
+	opts := &lvm.Options{Flags: c.Flags, StateDir: c.StateDir}
 	if c.Wiped {
 		opts.Wiped = func(lvm.ID, int64, int64) { die() }
 	}
-	_, err := lvm.New(dying{dom0.Local{}, c.Before}, opts).Create(context.Background(), c.Spec)
+	client := lvm.New(dying{dom0.Local{}, c.Before}, opts)
+	var err error
+	switch ctx := context.Background(); {
+	case c.Changed.Name != "":
+		_, err = client.Changed(ctx, c.Changed)
+	case c.Grow != 0:
+		_, err = client.Grow(ctx, c.Spec.ID, c.Grow)
+	default:
+		_, err = client.Create(ctx, c.Spec)
+	}
 	panic(err) // it was to be killed
+}
+
+// run kills it there.
+func (c crash) run(t testing.TB) {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	text, err := json.Marshal(c)
+	require.NoError(t, err)
+	child := exec.Command(self)
+	child.Env = append(os.Environ(), crashEnv+"="+string(text))
+	out, err := child.CombinedOutput()
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	require.Equal(t, syscall.SIGKILL, exit.Sys().(syscall.WaitStatus).Signal(), "%s", out)
 }
 
 func die() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); select {} }
@@ -146,16 +187,7 @@ func TestDom0CrashInWipe(t *testing.T) {
 func crashed(t *testing.T, d *disk, c *lvm.Client, at crash) {
 	id := at.Spec.ID
 	fill(t, c, at.Spec)
-	self, err := os.Executable()
-	require.NoError(t, err)
-	text, err := json.Marshal(at)
-	require.NoError(t, err)
-	child := exec.Command(self)
-	child.Env = append(os.Environ(), crashEnv+"="+string(text))
-	out, err := child.CombinedOutput()
-	var exit *exec.ExitError
-	require.ErrorAs(t, err, &exit)
-	require.Equal(t, syscall.SIGKILL, exit.Sys().(syscall.WaitStatus).Signal(), "%s", out)
+	at.run(t)
 
 	d.boot(t)
 	v, err := c.Volume(t.Context(), id)

@@ -18,12 +18,24 @@ var (
 	ErrInactive = errors.New("not active")
 	// ErrUnwiped: the volume may still hold its last owner's data.
 	ErrUnwiped = errors.New("not wiped yet")
+	// ErrPoolFailed: a thin pool takes no writes any more.
+	ErrPoolFailed = errors.New("thin pool takes no writes")
+	// ErrAborted: Guard removed a snapshot before it did harm.
+	ErrAborted = errors.New("snapshot was given up")
 	// ErrInvalid: a name, size or tag is refused; nothing was tried.
 	ErrInvalid = errors.New("invalid")
 )
 
-// TagWiping marks a volume that is being wiped.
-const TagWiping = "xenhost.state=wiping"
+const (
+	// TagWiping marks a volume that is being wiped.
+	TagWiping = "xenhost.state=wiping"
+	// TagOversell on a thin pool lets its volumes promise more than it holds.
+	// CreatePool sets it if told to; Tag sets and clears it later.
+	TagOversell = "xenhost.oversell=yes"
+	// TagGrow and a volume's name mark what Grow wipes before it becomes part
+	// of that volume; what a killed one left the next one removes.
+	TagGrow = "xenhost.grow="
+)
 
 // Error says which operation failed on which volume.
 type Error struct {

@@ -47,9 +47,47 @@ func Example() {
 	// guests/web1 thick 32 MiB [xenhost.owner=curacao] true <nil>
 	// guests/web1-copy of web1 <nil>
 	// <nil>
-	// [{4096 4096}] <nil>
+	// [4096+4096] <nil>
 	// lvm: remove guests/web1: in use: needed by web1-copy
 	// <nil> <nil>
+}
+
+// The way back after an upgrade that went wrong, and room for a guest that runs.
+func Example_merge() {
+	m, done := host()
+	defer done()
+	ctx := context.Background()
+	web1, err := m.Create(ctx, lvm.Spec{ID: lvm.ID{Group: "guests", Name: "web1"}, Size: 8 << 20})
+	fmt.Println(err)
+	write := func(text string) error {
+		disk, err := m.Open(ctx, web1.ID)
+		if err != nil {
+			return err
+		}
+		_, err = disk.WriteAt([]byte(text), 0)
+		return errors.Join(err, disk.Close())
+	}
+	fmt.Println(write("works "))
+	before, err := m.Snapshot(ctx, web1.ID, "web1-before", nil)
+	fmt.Println(err, write("broken"))
+
+	web1, err = m.Merge(ctx, before.ID)
+	fmt.Println(web1.ID, err)
+	data, err := os.ReadFile(web1.Path)
+	fmt.Println(string(data[:6]), err)
+
+	web1, err = m.Grow(ctx, web1.ID, 15<<20)
+	fmt.Println(web1.Size>>20, "MiB", err)
+	_, err = m.Grow(ctx, web1.ID, 1<<30)
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// <nil>
+	// <nil> <nil>
+	// guests/web1 <nil>
+	// works  <nil>
+	// 16 MiB <nil>
+	// lvm: grow guests/web1: not enough free space (28 extents, needs 252)
 }
 
 // What a volume would get, or why not, without making it.

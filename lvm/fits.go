@@ -3,6 +3,7 @@ package lvm
 import (
 	"fmt"
 	"io/fs"
+	"math"
 	"slices"
 	"strings"
 )
@@ -108,8 +109,8 @@ func (s Spec) valid() error {
 	return nil
 }
 
-// fitsPool refuses to promise more than the pool holds: a pool that runs full
-// stops the writes of every guest in it.
+// fitsPool refuses to promise more than the pool holds, unless it carries
+// TagOversell: a pool that runs full stops the writes of every guest in it.
 func fitsPool(group Group, have []Volume, pool string, size int64) (int64, error) {
 	p, ok := find(have, pool)
 	if !ok {
@@ -118,16 +119,17 @@ func fitsPool(group Group, have []Volume, pool string, size int64) (int64, error
 	if p.Kind != Pool {
 		return 0, fmt.Errorf("%w: %s is no thin pool", ErrInvalid, pool)
 	}
+	if size/group.Extent >= math.MaxUint32 { // more than LVM can count
+		return 0, fmt.Errorf("%w in pool %s for %d bytes", ErrNoSpace, pool, size)
+	}
 	var promised int64
 	for _, v := range have {
 		if v.Pool == pool {
 			promised += v.Size
 		}
 	}
-	if size <= p.Size {
-		size = group.Round(size)
-	}
-	if free := max(0, p.Size-promised); size > free {
+	size = group.Round(size)
+	if free := max(0, p.Size-promised); size > free && !slices.Contains(p.Tags, TagOversell) {
 		return 0, fmt.Errorf("%w in pool %s (%d bytes not promised, needs %d)", ErrNoSpace, pool, free, size)
 	}
 	return size, nil

@@ -43,6 +43,6 @@ func TestRound(t *testing.T) {
 
 func TestMapperPath(t *testing.T) {
 	c := New(nil, nil)
-	assert.Equal(t, "/dev/mapper/my--guests-web1--snap-cow", c.mapperPath(ID{"my-guests", "web1-snap"}, "cow"))
+	assert.Equal(t, "/dev/mapper/my--guests-web1--snap-cow", c.mapperPath(ID{"my-guests", "web1-snap"}, "-cow"))
 	assert.Equal(t, "/dev/my-guests/web1-snap", c.path(ID{"my-guests", "web1-snap"}))
 }

@@ -1,11 +1,13 @@
 package lvm_test
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -29,6 +31,12 @@ type disk struct {
 // newDisk makes one; extra are flags for every command.
 func newDisk(t testing.TB, ti tier.Tier, group string, size int64, extra ...string) *disk {
 	t.Helper()
+	return newDiskOn(t, ti, group, size, func(loop string) string { return loop }, extra...)
+}
+
+// newDiskOn is newDisk with a device that is made of the loop device.
+func newDiskOn(t testing.TB, ti tier.Tier, group string, size int64, over func(loop string) string, extra ...string) *disk {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		tier.CanNot(t, ti, "it needs root")
 	}
@@ -43,10 +51,11 @@ func newDisk(t testing.TB, ti tier.Tier, group string, size int64, extra ...stri
 	d := &disk{group: group}
 	d.loop = strings.TrimSpace(string(d.run(t, "losetup", "-f", "--show", file)))
 	t.Cleanup(func() { d.run(t, "losetup", "-d", d.loop) })
-	d.flags = append([]string{"--config", `devices{use_devicesfile=0 filter=["a|^` + d.loop + `$|","r|.*|"]}` +
+	dev := over(d.loop)
+	d.flags = append([]string{"--config", `devices{use_devicesfile=0 filter=["a|^` + dev + `$|","r|.*|"]}` +
 		` backup{backup=0 archive=0} activation{monitoring=0} global{thin_check_executable=""}`}, extra...)
-	d.lvm(t, "pvcreate", "-y", "-q", d.loop)
-	d.lvm(t, "vgcreate", "-q", "-s", "1m", group, d.loop)
+	d.lvm(t, "pvcreate", "-y", "-q", dev)
+	d.lvm(t, "vgcreate", "-q", "-s", "1m", group, dev)
 	return d
 }
 
@@ -176,5 +185,45 @@ func TestLVMLies(t *testing.T) {
 	_, err = lvm.New(dom0.Local{}, &lvm.Options{Flags: d.flags}).Create(t.Context(), spec)
 	require.NoError(t, err)
 	assert.ErrorContains(t, lying("lvchange").Tag(t.Context(), spec.ID, []string{"a"}, nil), "no tag a")
+	_, err = lying("lvextend").Grow(t.Context(), spec.ID, 2<<20)
+	assert.ErrorContains(t, err, "and not 2097152, though LVM reported success")
+	_, err = lying("lvrename").Rename(t.Context(), spec.ID, "web2")
+	assert.ErrorContains(t, err, "its old name")
 	assert.ErrorContains(t, lying("lvremove").Remove(t.Context(), spec.ID), "still there")
+}
+
+// An lvm that hangs with the lock of the group holds no verb up for longer than
+// the time-out, and nothing is begun.
+func TestLVMLocked(t *testing.T) {
+	d := metadataOnly(t)
+	c := lvm.New(dom0.Local{}, &lvm.Options{Flags: d.flags, Timeout: 300 * time.Millisecond})
+	patient := lvm.New(dom0.Local{}, &lvm.Options{Flags: d.flags})
+	web1 := lvm.ID{Group: d.group, Name: "web1"}
+	_, err := patient.Create(t.Context(), lvm.Spec{ID: web1, Size: 1, Unwiped: true})
+	require.NoError(t, err)
+	unlock := lock(t, d.group)
+	for verb, do := range map[string]func(ctx context.Context) error{
+		"create": func(ctx context.Context) error {
+			_, err := c.Create(ctx, lvm.Spec{ID: lvm.ID{Group: d.group, Name: "web2"}, Size: 1})
+			return err
+		},
+		"create pool": func(ctx context.Context) error {
+			_, err := c.CreatePool(ctx, lvm.PoolSpec{ID: lvm.ID{Group: d.group, Name: "pool2"}, Size: 1})
+			return err
+		},
+		"wipe":    func(ctx context.Context) error { return c.Wipe(ctx, web1) },
+		"tag":     func(ctx context.Context) error { return c.Tag(ctx, web1, []string{"a"}, nil) },
+		"grow":    func(ctx context.Context) error { _, err := c.Grow(ctx, web1, 2<<20); return err },
+		"rename":  func(ctx context.Context) error { _, err := c.Rename(ctx, web1, "web2"); return err },
+		"merge":   func(ctx context.Context) error { _, err := c.Merge(ctx, web1); return err },
+		"remove":  func(ctx context.Context) error { return c.Remove(ctx, web1) },
+		"changed": func(ctx context.Context) error { _, err := c.Changed(ctx, web1); return err },
+	} {
+		assert.ErrorIs(t, do(t.Context()), context.DeadlineExceeded, verb)
+	}
+	unlock()
+	v, err := patient.Volume(t.Context(), web1)
+	require.NoError(t, err)
+	assert.Equal(t, []string{lvm.TagWiping}, v.Tags)
+	assert.Equal(t, int64(1<<20), v.Size)
 }

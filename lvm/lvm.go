@@ -32,7 +32,8 @@ type Volume struct {
 	Tags   []string `json:"tags,omitempty"`   // sorted
 	// Active tells that the device node is there.
 	Active bool `json:"active"`
-	// Open tells that something (a domain, a mount) has the device open.
+	// Open tells that something (a domain, a mount) has the device open; a pool
+	// never is.
 	Open bool `json:"open"`
 	// Skip is the activation-skip flag: neither vgchange -ay nor lvchange -ay
 	// activates the volume; Activate does.
@@ -92,9 +93,10 @@ type Maker interface {
 	// Create of the same ID and size then finishes the wipe.
 	//
 	// fs.ErrExist: there is such a volume. ErrNoSpace, fs.ErrNotExist (group
-	// or pool) and ErrInvalid are the other refusals. Thin volumes never
-	// promise more than their pool holds. An error that is ErrUnwiped left
-	// the volume behind, marked; ErrBusy says that another one wipes it now.
+	// or pool) and ErrInvalid are the other refusals. Thin volumes, snapshots
+	// included, do not promise more than their pool holds, unless that carries
+	// TagOversell. An error that is ErrUnwiped left the volume behind, marked;
+	// ErrBusy says that another one wipes it now.
 	Create(ctx context.Context, spec Spec) (Volume, error)
 	// Wipe zeroes a volume that carries TagWiping, looks at samples of it,
 	// takes the tag away and leaves it inactive with the activation-skip
@@ -102,9 +104,10 @@ type Maker interface {
 	// An error that is ErrUnwiped leaves the tag; call it again.
 	Wipe(ctx context.Context, id ID) error
 	// Snapshot makes an active copy on write of an active origin, in the same
-	// group. A thick snapshot is active while its origin is. While a thick snapshot exists, each first write to a 4 KiB chunk of the
-	// origin costs three; when its room is full it becomes invalid and the
-	// origin is unharmed.
+	// group. A thick snapshot is active while its origin is. While it exists,
+	// each first write to a 4 KiB chunk of the origin costs three; when its
+	// room is full it becomes invalid and the origin is unharmed. A thin one
+	// takes blocks of the pool as it and its origin part: see Guard.
 	Snapshot(ctx context.Context, origin ID, name string, opts *SnapshotOptions) (Volume, error)
 	// Remove removes a volume that nobody has open and on which no thick
 	// snapshot and no thin volume of a pool depends (else ErrBusy). Its
@@ -138,23 +141,74 @@ type Switch interface {
 	Tag(ctx context.Context, id ID, add, remove []string) error
 }
 
+// Reshaper alters volumes that are there.
+type Reshaper interface {
+	// Grow gives a volume size bytes, rounded up to whole extents, also while
+	// a domain has it open; what is added reads as zeros. A volume that has
+	// the size is returned as it is, a smaller size is refused (ErrInvalid): it
+	// would cut off data. ErrNoSpace is as of Create. A thick volume with thick
+	// snapshots is ErrBusy, a thick snapshot errors.ErrUnsupported. Of a
+	// pool it is the room for data that grows.
+	Grow(ctx context.Context, id ID, size int64) (Volume, error)
+	// Rename gives a volume another name in its group, also while it is open:
+	// whoever knows it by its path must be told. Origin and Pool of others
+	// follow. A name that is taken is fs.ErrExist.
+	Rename(ctx context.Context, id ID, name string) (Volume, error)
+	// Merge gives the origin the content of its snapshot and removes the
+	// snapshot; the origin, which keeps its name and tags, is returned. Both
+	// must be closed (ErrBusy), the origin active (ErrInactive), and their
+	// sizes equal (ErrInvalid: the origin has grown since). Other thin
+	// snapshots of the origin become volumes of their own, those of the
+	// snapshot become the origin's. A merge that runs is not stopped by ctx;
+	// from its start the origin reads as the snapshot did.
+	Merge(ctx context.Context, snapshot ID) (Volume, error)
+}
+
+// Pooler makes thin pools.
+type Pooler interface {
+	// CreatePool makes a thin pool that zeroes its blocks before it hands
+	// them out. It takes room of the group for its data, its metadata, and
+	// once more that for LVM to repair the metadata with. fs.ErrExist,
+	// fs.ErrNotExist, ErrNoSpace and ErrInvalid are as of Create. Remove
+	// removes it once it is empty.
+	CreatePool(ctx context.Context, spec PoolSpec) (Volume, error)
+}
+
+// PoolSpec says what CreatePool makes.
+type PoolSpec struct {
+	ID
+	Size     int64    // bytes for data, at least 1; rounded up to whole extents
+	Metadata int64    // bytes for metadata, rounded likewise; 0: 64 for each block, at least 2 MiB
+	Block    int64    // bytes of a block, a multiple of 64 KiB up to 1 GiB; 0 is 64 KiB
+	Tags     []string // see ValidTag
+	// Oversell adds TagOversell: the volumes of the pool may promise more than
+	// it holds, and somebody must watch its Fill.
+	Oversell bool
+}
+
+// Gauge sees how full what can run full is.
+type Gauge interface {
+	// Fill reads from the kernel, without LVM and its locks, how full the room
+	// of a thick snapshot or a thin pool is. ErrSnapshotInvalid: the snapshot
+	// has overflowed; ErrPoolFailed: the pool takes no writes. Of any other
+	// volume it is errors.ErrUnsupported, also of a thin one: ask its pool.
+	Fill(ctx context.Context, id ID) (Fill, error)
+}
+
 // Content reaches what is on volumes.
 type Content interface {
 	// Open opens an active volume (ErrInactive) for reading and writing.
 	// Writes reach the disk when Sync returns.
 	Open(ctx context.Context, id ID) (Device, error)
-	// Changed returns what was written to the origin since the snapshot was
-	// made, as sorted extents that do not touch each other, in bytes of the
-	// origin, multiples of 4 KiB. For the exact answer nobody may be writing.
-	// ErrSnapshotInvalid: it overflowed and knows no more. Of a thin
-	// snapshot: errors.ErrUnsupported.
+	// Changed returns where the origin may differ from the snapshot, in bytes
+	// of the origin: ascending, without overlap, and as few extents as there
+	// can be. A thick snapshot knows chunks of 4 KiB, a thin one the blocks of
+	// its pool, 64 KiB or more; the end of the volume may cut the last one.
+	// For the exact answer nobody may be writing. A thin snapshot may be off;
+	// what else is off is ErrInactive. ErrSnapshotInvalid: it overflowed and
+	// knows no more; the origin is unharmed. ErrBusy: somebody who is not of
+	// this package reads the pool's metadata.
 	Changed(ctx context.Context, snapshot ID) ([]Extent, error)
-}
-
-// Extent is a range of bytes.
-type Extent struct {
-	Offset int64 `json:"offset"`
-	Length int64 `json:"length"`
 }
 
 // Device is an open volume. ReadAt and WriteAt work at any offset and length
@@ -176,5 +230,8 @@ type Manager interface {
 	Reader
 	Maker
 	Switch
+	Reshaper
+	Pooler
+	Gauge
 	Content
 }

@@ -10,6 +10,7 @@ import (
 var (
 	newName      = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 	existingName = regexp.MustCompile(`^[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,126}$`)
+	extentRange  = regexp.MustCompile(`^/[^:\s]+:[0-9]+-[0-9]+$`)
 	tagForm      = regexp.MustCompile(`^[A-Za-z0-9_+./=!:#&][A-Za-z0-9_+./=!:#&-]*$`)
 )
 

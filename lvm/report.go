@@ -13,7 +13,7 @@ import (
 const (
 	groupFields  = "vg_name,vg_size,vg_free,vg_extent_size"
 	volumeFields = groupFields + ",lv_name,lv_size,origin_size,lv_layout,lv_role,origin,pool_lv,lv_tags," +
-		"lv_active,lv_device_open,lv_skip_activation,lv_snapshot_invalid,zero"
+		"lv_active,lv_device_open,lv_skip_activation,lv_snapshot_invalid,lv_attr,zero,thin_id"
 )
 
 type report struct {
@@ -44,14 +44,18 @@ type volumeRow struct {
 	Open       string `json:"lv_device_open"`
 	Skip       string `json:"lv_skip_activation"`
 	Invalid    string `json:"lv_snapshot_invalid"`
+	Attr       string `json:"lv_attr"`
 	Zero       string `json:"zero"`
+	ThinID     string `json:"thin_id"`
 }
 
 // entry is a Volume and what else the Client needs to know of it.
 type entry struct {
 	Volume
-	invalid bool // a thick snapshot that overflowed
-	zeroes  bool // a pool that zeroes its blocks before they are handed out
+	invalid bool   // a thick snapshot that overflowed
+	zeroes  bool   // a pool that zeroes its blocks before they are handed out
+	merging bool   // an origin that waits for a snapshot to be merged into it
+	thinID  string // what a thin volume's pool calls it; "" of any other
 }
 
 func parseGroups(data []byte) ([]Group, error) {
@@ -106,7 +110,10 @@ func parseVolumes(data []byte) (Group, []entry, error) {
 			all = append(all, e)
 		}
 	}
-	slices.SortFunc(all, func(a, b entry) int { return strings.Compare(a.Name, b.Name) })
+	byName := func(a, b entry) int { return strings.Compare(a.Name, b.Name) }
+	slices.SortStableFunc(all, byName)
+	// The pool's fields are of segments, so there is a row for each segment.
+	all = slices.CompactFunc(all, func(a, b entry) bool { return byName(a, b) == 0 })
 	return group, all, nil
 }
 
@@ -122,6 +129,11 @@ func (row volumeRow) entry() (entry, error) {
 		},
 		invalid: row.Invalid == "snapshot invalid",
 		zeroes:  row.Zero == "zero",
+		merging: strings.HasPrefix(row.Attr, "O"),
+		thinID:  row.ThinID,
+	}
+	if e.Kind == Pool { // LVM has it open itself once it has had a volume
+		e.Open = false
 	}
 	if row.Tags != "" {
 		e.Tags = strings.Split(row.Tags, ",")

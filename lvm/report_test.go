@@ -1,6 +1,7 @@
 package lvm
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -11,7 +12,7 @@ import (
 const volumesJSON = `{"report": [{"lv": [
   {"vg_name":"guests", "vg_size":"8585740288", "vg_free":"8438939648", "vg_extent_size":"4194304", "lv_name":"web1", "lv_size":"33554432", "origin_size":"33554432", "lv_layout":"linear", "lv_role":"public,origin,thickorigin", "origin":"", "pool_lv":"", "lv_tags":"xenhost.owner=curacao,a", "lv_active":"active", "lv_device_open":"open", "lv_skip_activation":"", "lv_snapshot_invalid":"unknown", "zero":"unknown", "new_in_2030":"x"},
   {"vg_name":"guests", "vg_size":"8585740288", "vg_free":"8438939648", "vg_extent_size":"4194304", "lv_name":"snap", "lv_size":"4194304", "origin_size":"33554432", "lv_layout":"linear", "lv_role":"public,snapshot,thicksnapshot", "origin":"web1", "pool_lv":"", "lv_tags":"", "lv_active":"active", "lv_device_open":"", "lv_skip_activation":"skip activation", "lv_snapshot_invalid":"snapshot invalid", "zero":"unknown"},
-  {"vg_name":"guests", "vg_size":"8585740288", "vg_free":"8438939648", "vg_extent_size":"4194304", "lv_name":"pool", "lv_size":"67108864", "origin_size":"", "lv_layout":"thin,pool", "lv_role":"private", "origin":"", "pool_lv":"", "lv_tags":"", "lv_active":"active", "lv_device_open":"", "lv_skip_activation":"", "lv_snapshot_invalid":"unknown", "zero":"zero"},
+  {"vg_name":"guests", "vg_size":"8585740288", "vg_free":"8438939648", "vg_extent_size":"4194304", "lv_name":"pool", "lv_size":"67108864", "origin_size":"", "lv_layout":"thin,pool", "lv_role":"private", "origin":"", "pool_lv":"", "lv_tags":"", "lv_active":"active", "lv_device_open":"open", "lv_skip_activation":"", "lv_snapshot_invalid":"unknown", "zero":"zero"},
   {"vg_name":"guests", "vg_size":"8585740288", "vg_free":"8438939648", "vg_extent_size":"4194304", "lv_name":"db1", "lv_size":"8388608", "origin_size":"", "lv_layout":"thin,sparse", "lv_role":"public", "origin":"", "pool_lv":"pool", "lv_tags":"", "lv_active":"unknown", "lv_device_open":"unknown", "lv_skip_activation":"", "lv_snapshot_invalid":"unknown", "zero":"unknown"},
   {"vg_name":"guests", "vg_size":"8585740288", "vg_free":"8438939648", "vg_extent_size":"4194304", "lv_name":"old", "lv_size":"8388608", "origin_size":"", "lv_layout":"raid,raid1", "lv_role":"public", "origin":"", "pool_lv":"", "lv_tags":"", "lv_active":"", "lv_device_open":"", "lv_skip_activation":"", "lv_snapshot_invalid":"unknown", "zero":"unknown"}
 ]}], "log": [{"log_seq_num":"1"}]}`
@@ -36,6 +37,17 @@ func TestParseGroups(t *testing.T) {
 		{"vg_name":"ab", "vg_size":"4194304", "vg_free":"0", "vg_extent_size":"4194304"}]}]}`))
 	require.NoError(t, err)
 	assert.Equal(t, []Group{{"ab", 4 << 20, 0, 4 << 20}, {"tv", 532676608, 520093696, 4 << 20}}, groups)
+}
+
+// A volume in two pieces has two rows, since zero is a field of segments.
+func TestParseSegments(t *testing.T) {
+	row := `{"vg_name":"g","vg_size":"8","vg_free":"0","vg_extent_size":"1","lv_name":"NAME","lv_size":"4","lv_layout":"linear"}`
+	web1, web2 := strings.ReplaceAll(row, "NAME", "web1"), strings.ReplaceAll(row, "NAME", "web2")
+	_, entries, err := parseVolumes([]byte(`{"report":[{"lv":[` + strings.Join([]string{web2, web1, web1, web2}, ",") + `]}]}`))
+	require.NoError(t, err)
+	require.Len(t, entries, 2)
+	assert.Equal(t, "web1", entries[0].Name)
+	assert.Equal(t, "web2", entries[1].Name)
 }
 
 func TestParseRefuses(t *testing.T) {

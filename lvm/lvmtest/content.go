@@ -1,7 +1,6 @@
 package lvmtest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +60,8 @@ func (f *Fake) open(id lvm.ID) (*device, error) {
 }
 
 // Changed implements lvm.Content: it compares the origin with the copy that
-// Snapshot made, so a write of the same bytes does not show.
+// Snapshot made, so a write of the same bytes does not show. What a thin volume
+// was discarded, or overwritten with zeros, is an lvm.Discard.
 func (f *Fake) Changed(ctx context.Context, snapshot lvm.ID) ([]lvm.Extent, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -84,25 +84,24 @@ func (f *Fake) Changed(ctx context.Context, snapshot lvm.ID) ([]lvm.Extent, erro
 }
 
 func (f *Fake) changed(g *group, v *volume) ([]lvm.Extent, error) {
+	origin, ok := g.volumes[v.Origin]
 	switch {
-	case v.Kind != lvm.Snapshot && v.Origin != "":
-		return nil, fmt.Errorf("%w: of a thin snapshot", errors.ErrUnsupported)
-	case v.Kind != lvm.Snapshot:
+	case !ok:
 		return nil, fmt.Errorf("%w: it is no snapshot", lvm.ErrInvalid)
+	case v.Kind == lvm.Thin && !origin.Active:
+		return nil, fmt.Errorf("origin %s: %w", origin.Name, lvm.ErrInactive)
+	case v.Kind == lvm.Thin:
+		return differences(f.path(origin.ID), f.content(v), origin.Size, g.volumes[v.Pool].block)
 	case !v.Active:
 		return nil, lvm.ErrInactive
 	case v.overflow:
 		return nil, lvm.ErrSnapshotInvalid
 	}
-	extents, err := differences(f.path(lvm.ID{Group: g.name, Name: v.Origin}), f.path(v.ID), v.Size)
+	extents, err := differences(f.path(origin.ID), f.path(v.ID), v.Size, lvm.ChunkSize)
 	if err != nil {
 		return nil, err
 	}
-	var written int64
-	for _, e := range extents {
-		written += e.Length
-	}
-	if lvm.SnapshotRoom(written) > v.room {
+	if lvm.SnapshotRoom(total(extents)) > v.room {
 		v.overflow = true
 		return nil, lvm.ErrSnapshotInvalid
 	}
@@ -178,45 +177,4 @@ func (d *device) die() {
 	if !d.closed.Swap(true) {
 		_ = d.file.Close() // nothing is waiting for this host's answer any more
 	}
-}
-
-// differences compares two files in chunks.
-func differences(a, b string, size int64) ([]lvm.Extent, error) {
-	fa, err := os.Open(a)
-	if err != nil {
-		return nil, err
-	}
-	defer fa.Close()
-	fb, err := os.Open(b)
-	if err != nil {
-		return nil, err
-	}
-	defer fb.Close()
-	const piece = 256 * lvm.ChunkSize
-	pa, pb := make([]byte, piece), make([]byte, piece)
-	var out []lvm.Extent
-	for off := int64(0); off < size; off += piece {
-		n := min(piece, size-off)
-		if _, err := fa.ReadAt(pa[:n], off); err != nil {
-			return nil, err
-		}
-		if _, err := fb.ReadAt(pb[:n], off); err != nil {
-			return nil, err
-		}
-		if bytes.Equal(pa[:n], pb[:n]) {
-			continue
-		}
-		for at := int64(0); at < n; at += lvm.ChunkSize {
-			end := min(at+lvm.ChunkSize, n)
-			if bytes.Equal(pa[at:end], pb[at:end]) {
-				continue
-			}
-			if last := len(out) - 1; last >= 0 && out[last].Offset+out[last].Length == off+at {
-				out[last].Length += end - at
-			} else {
-				out = append(out, lvm.Extent{Offset: off + at, Length: end - at})
-			}
-		}
-	}
-	return out, nil
 }

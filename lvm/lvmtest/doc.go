@@ -13,9 +13,9 @@
 //	err = f.Boot()       // power was lost: what has no Skip is active again
 //	fmt.Print(f)         // a table as lvs prints it
 //
-// It does not model: writes that are lost because nobody called Sync, merging,
-// resizing, and pools that run full (no volume promises more than its pool
-// holds).
+// It does not model: writes that are lost because nobody called Sync; the volume
+// that Grow wipes first; the metadata of pools, and pools that run full, which
+// Fill tells of and which go on taking writes.
 //
 // The suite has two halves, TestMetadata and TestContent, because real LVM can
 // run without the kernel's device-mapper: then it has names, sizes, tags and

@@ -48,6 +48,8 @@ type group struct {
 type volume struct {
 	lvm.Volume
 	room     int64 // bytes taken from the group; 0 for thin ones
+	block    int64 // of a pool: bytes of its blocks
+	metadata int64 // of a pool that was created: bytes, which are in room too
 	handles  map[*device]bool
 	holds    int
 	wiping   bool // by a call that runs now
@@ -69,7 +71,7 @@ func New(dir string, groups ...GroupSpec) *Fake {
 		g.size = g.size / g.extent * g.extent
 		for _, p := range spec.Pools {
 			size := g.view().Round(p.Size)
-			g.volumes[p.Name] = &volume{room: size, Volume: lvm.Volume{
+			g.volumes[p.Name] = &volume{room: size, block: poolBlock, Volume: lvm.Volume{
 				ID: lvm.ID{Group: g.name, Name: p.Name}, Size: size, Kind: lvm.Pool, Active: true,
 			}}
 		}
@@ -178,10 +180,12 @@ func orDash(s string) string {
 }
 
 func (g *group) view() lvm.Group {
-	free := g.size
+	free, spare := g.size, int64(0)
 	for _, v := range g.volumes {
 		free -= v.room
+		spare = max(spare, v.metadata)
 	}
+	free -= spare // to repair the metadata of a pool with
 	return lvm.Group{Name: g.name, Size: g.size, Free: free, Extent: g.extent}
 }
 

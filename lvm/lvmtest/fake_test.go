@@ -27,8 +27,15 @@ func harness(t testing.TB) lvmtest.Harness {
 		Manager: f, Group: "guests", Pool: "pool",
 		Boot: func(t testing.TB) { require.NoError(t, f.Boot()) },
 		Hold: func(t testing.TB, v lvm.Volume) func() {
-			require.NoError(t, f.Hold(v.ID))
-			return func() { require.NoError(t, f.Release(v.ID)) }
+			d, err := f.Open(t.Context(), v.ID) // which follows a Rename
+			require.NoError(t, err)
+			return func() { require.NoError(t, d.Close()) }
+		},
+		Discard: func(t testing.TB, v lvm.Volume, offset, length int64) {
+			d, err := f.Open(t.Context(), v.ID)
+			require.NoError(t, err)
+			require.NoError(t, d.Zero(offset, length))
+			require.NoError(t, d.Close())
 		},
 	}
 }

@@ -18,7 +18,8 @@ type writeFault struct {
 
 // Fail makes the next call of op return err and do nothing. The ops are the
 // verbs of lvm.Manager in lower case: groups, volumes, volume, create, wipe,
-// snapshot, remove, activate, deactivate, skip, tag, open, changed.
+// snapshot, remove, activate, deactivate, skip, tag, grow, rename, merge, create
+// pool, fill, open, changed.
 //
 // A wipe, also the one inside Create, stops half-way instead, as if its
 // process had been killed: the volume stays unwiped.

@@ -28,11 +28,16 @@ func makeDirty(path string, size, extent int64) error {
 	if err := makeFile(path, size); err != nil {
 		return err
 	}
+	return dirty(path, 0, size, extent)
+}
+
+// dirty begins each extent between two offsets with Remains.
+func dirty(path string, from, to, extent int64) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	for off := int64(0); off < size; off += extent {
+	for off := from; off < to; off += extent {
 		if _, err := f.WriteAt([]byte(Remains), off); err != nil {
 			return errors.Join(err, f.Close())
 		}

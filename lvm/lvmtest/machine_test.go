@@ -58,11 +58,32 @@ func TestAnyOrder(t *testing.T) {
 			},
 			"wipe":     func(t *rapid.T) { expected(f.Wipe(ctx, id())) },
 			"snapshot": func(t *rapid.T) { _, err := f.Snapshot(ctx, id(), id().Name, nil); expected(err) },
-			"remove":   func(t *rapid.T) { expected(f.Remove(ctx, id())) },
-			"on":       func(t *rapid.T) { expected(f.Activate(ctx, id())) },
-			"off":      func(t *rapid.T) { expected(f.Deactivate(ctx, id())) },
-			"skip":     func(t *rapid.T) { expected(f.SetSkip(ctx, id(), rapid.Bool().Draw(t, "skip"))) },
-			"boot":     func(t *rapid.T) { require.NoError(t, f.Boot()); clear(held) },
+			"grow": func(t *rapid.T) {
+				size := rapid.Int64Range(1, 7*extent).Draw(t, "size")
+				v, err := f.Grow(ctx, id(), size)
+				if err == nil {
+					assert.GreaterOrEqual(t, v.Size, size)
+				}
+				expected(err)
+			},
+			"rename": func(t *rapid.T) {
+				from, to := id(), id()
+				_, err := f.Rename(ctx, from, to.Name)
+				if err == nil {
+					held[to] = held[from]
+					delete(held, from)
+				}
+				expected(err)
+			},
+			"merge": func(t *rapid.T) {
+				_, err := f.Merge(ctx, id())
+				expected(err)
+			},
+			"remove": func(t *rapid.T) { expected(f.Remove(ctx, id())) },
+			"on":     func(t *rapid.T) { expected(f.Activate(ctx, id())) },
+			"off":    func(t *rapid.T) { expected(f.Deactivate(ctx, id())) },
+			"skip":   func(t *rapid.T) { expected(f.SetSkip(ctx, id(), rapid.Bool().Draw(t, "skip"))) },
+			"boot":   func(t *rapid.T) { require.NoError(t, f.Boot()); clear(held) },
 			"hold": func(t *rapid.T) {
 				id := id()
 				if err := f.Hold(id); err == nil {

@@ -3,6 +3,7 @@ package lvmtest
 import (
 	"context"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,8 +19,9 @@ type Harness struct {
 	Manager lvm.Manager
 	// Group is that group: without volumes, except Pool.
 	Group string
-	// Pool is a thin pool of 8 extents in it; "" where there can be none,
-	// which TestContent does not accept.
+	// Pool is a thin pool of 8 extents in it, with blocks of 64 KiB and room
+	// for a second one beside it; "" where there can be none, which
+	// TestContent does not accept.
 	Pool string
 	// Clear removes all volumes but Pool after a case; nil removes them one by
 	// one, by the Manager.
@@ -27,9 +29,11 @@ type Harness struct {
 	// Boot turns all volumes of the group off, and on again as a host's boot
 	// scripts do (vgchange -ay).
 	Boot func(t testing.TB)
-	// Hold opens the device as a domain does, until release. TestMetadata
-	// needs neither.
+	// Hold opens the device as a domain does, until release.
 	Hold func(t testing.TB, v lvm.Volume) (release func())
+	// Discard gives a range of an active thin volume back, as a guest does
+	// with what it has freed (BLKDISCARD). TestMetadata needs none of these.
+	Discard func(t testing.TB, v lvm.Volume, offset, length int64)
 }
 
 // suite is one case's view of the Harness.
@@ -53,22 +57,23 @@ func (h Harness) run(t *testing.T, cases []suiteCase) {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 			defer cancel()
 			s := &suite{Harness: h, T: t, ctx: ctx, extent: extent}
+			defer s.clear()
 			c.run(s)
-			s.clear()
 		})
 	}
 }
 
-// clear removes all volumes but the pool: snapshots before their origins.
+// clear removes all volumes but the pool: snapshots before their origins, and
+// other pools when they are empty.
 func (s *suite) clear() {
 	if s.Clear != nil {
 		s.Clear(s)
 		return
 	}
 	volumes := s.volumes()
-	for _, snapshots := range []bool{true, false} {
+	for _, kinds := range [][]lvm.Kind{{lvm.Snapshot}, {lvm.Thick, lvm.Thin, lvm.Other}, {lvm.Pool}} {
 		for _, v := range volumes {
-			if v.Name != s.Pool && (v.Kind == lvm.Snapshot) == snapshots {
+			if v.Name != s.Pool && slices.Contains(kinds, v.Kind) {
 				require.NoError(s, s.Manager.Remove(s.ctx, v.ID))
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
-	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -22,9 +21,13 @@ func TestContent(t *testing.T, h Harness) {
 		{"unwiped, then wiped", thenWiped}, {"create finishes a wipe", finishes},
 		{"skip keeps it off after a boot", skipBoot}, {"on and off", onOff}, {"busy", busy},
 		{"device", deviceModel}, {"device ends", deviceEnds},
-		{"snapshot", snapshot}, {"changed", changed}, {"snapshot overflows", overflow},
+		{"snapshot", snapshot}, {"changed", changed}, {"changed thin", changedThin},
+		{"changed often", changedOften}, {"snapshot overflows", overflow},
 		{"snapshot goes with its origin", withOrigin}, {"snapshot refused", snapshotRefused},
 		{"thin", thin}, {"thin promises", thinPromises}, {"thin snapshot", thinSnapshot},
+		{"grow online", growOnline}, {"grow with a snapshot", growWithSnapshot}, {"rename online", renameOnline},
+		{"merge", mergeThick}, {"merge thin", mergeThin}, {"create pool", createPool}, {"grow pool", growPool},
+		{"fill", fill}, {"guard", guardThick}, {"guard overflowed", guardOverflowed}, {"guard thin", guardThin},
 	})
 }
 
@@ -134,59 +137,6 @@ func snapshot(s *suite) {
 	s.refused(s.Manager.Remove(s.ctx, v.ID), "remove", lvm.ErrBusy)
 	require.NoError(s, s.Manager.Remove(s.ctx, snap.ID))
 	assert.Equal(s, "after!", string(s.content(v.ID)[:6]))
-}
-
-// changed writes at random places and compares what Changed tells with the
-// bytes, over several rounds on one snapshot.
-func changed(s *suite) {
-	v := s.active("web1", 2)
-	random := rand.New(rand.NewPCG(1, 2))
-	noise := make([]byte, 64<<10)
-	fill := func() []byte {
-		for i := range noise {
-			noise[i] = byte(random.Uint32()) | 1
-		}
-		return noise
-	}
-	s.write(v.ID, 4096, fill())
-	snap, err := s.Manager.Snapshot(s.ctx, v.ID, "web1-snap", nil)
-	require.NoError(s, err)
-	extents, err := s.Manager.Changed(s.ctx, snap.ID)
-	require.NoError(s, err)
-	assert.Empty(s, extents)
-
-	for round := range 3 {
-		d := s.open(v.ID)
-		for range 150 {
-			length := 1 + random.Int64N(9000)
-			off := random.Int64N(v.Size - length)
-			if round == 2 {
-				off = v.Size - length // the end of the volume too
-			}
-			_, err := d.WriteAt(fill()[:length], off)
-			require.NoError(s, err)
-		}
-		require.NoError(s, d.Sync())
-		require.NoError(s, d.Close())
-		extents, err := s.Manager.Changed(s.ctx, snap.ID)
-		require.NoError(s, err)
-		assert.Equal(s, chunksThatDiffer(s.content(v.ID), s.content(snap.ID)), extents)
-	}
-}
-
-func chunksThatDiffer(a, b []byte) []lvm.Extent {
-	var out []lvm.Extent
-	for off := 0; off < len(a); off += lvm.ChunkSize {
-		if bytes.Equal(a[off:off+lvm.ChunkSize], b[off:off+lvm.ChunkSize]) {
-			continue
-		}
-		if n := len(out); n > 0 && out[n-1].Offset+out[n-1].Length == int64(off) {
-			out[n-1].Length += lvm.ChunkSize
-		} else {
-			out = append(out, lvm.Extent{Offset: int64(off), Length: lvm.ChunkSize})
-		}
-	}
-	return out
 }
 
 func overflow(s *suite) {

@@ -24,6 +24,8 @@ func TestMetadata(t *testing.T, h Harness) {
 		{"sizes refused", sizesRefused}, {"tags refused", tagsRefused}, {"tags", tags},
 		{"skip", skip}, {"deactivate what is off", deactivateOff}, {"remove", remove}, {"no such pool", noPool},
 		{"context ended", contextEnded}, {"changed of no snapshot", changedOfNone},
+		{"grow unwiped", growUnwiped}, {"grow refused", growRefused}, {"rename", rename}, {"rename refused", renameRefused},
+		{"merge of no snapshot", mergeOfNone}, {"fill of what is off", fillOfNone}, {"pools refused", poolsRefused},
 	})
 }
 
@@ -44,6 +46,8 @@ func noGroup(s *suite) {
 	s.refused(err, "volume", fs.ErrNotExist)
 	_, err = s.Manager.Create(s.ctx, lvm.Spec{ID: id, Size: 1})
 	s.refused(err, "create", fs.ErrNotExist)
+	_, err = s.Manager.CreatePool(s.ctx, lvm.PoolSpec{ID: id, Size: 1})
+	s.refused(err, "create pool", fs.ErrNotExist)
 }
 
 func noVolume(s *suite) {
@@ -69,6 +73,10 @@ func (s *suite) verbs(id lvm.ID) []verb {
 		{"deactivate", func(ctx context.Context) error { return m.Deactivate(ctx, id) }},
 		{"skip", func(ctx context.Context) error { return m.SetSkip(ctx, id, true) }},
 		{"tag", func(ctx context.Context) error { return m.Tag(ctx, id, []string{"a"}, nil) }},
+		{"grow", func(ctx context.Context) error { _, err := m.Grow(ctx, id, 1<<20); return err }},
+		{"rename", func(ctx context.Context) error { _, err := m.Rename(ctx, id, "other"); return err }},
+		{"merge", func(ctx context.Context) error { _, err := m.Merge(ctx, id); return err }},
+		{"fill", func(ctx context.Context) error { _, err := m.Fill(ctx, id); return err }},
 		{"open", func(ctx context.Context) error { _, err := m.Open(ctx, id); return err }},
 		{"changed", func(ctx context.Context) error { _, err := m.Changed(ctx, id); return err }},
 	}

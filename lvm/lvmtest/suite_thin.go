@@ -1,7 +1,7 @@
 package lvmtest
 
 import (
-	"errors"
+	"bytes"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -47,11 +47,41 @@ func thinSnapshot(s *suite) {
 	assert.Equal(s, lvm.Volume{ID: s.id("web1-snap"), Size: v.Size, Kind: lvm.Thin, Origin: "web1", Pool: s.Pool, Active: true, Path: snap.Path}, snap)
 	s.write(v.ID, 0, []byte("after!"))
 	assert.Equal(s, "before", string(s.content(snap.ID)[:6]))
-	_, err = s.Manager.Changed(s.ctx, snap.ID)
-	s.refused(err, "changed", errors.ErrUnsupported)
 	require.NoError(s, s.Manager.Deactivate(s.ctx, snap.ID), "it is a volume of its own")
 	require.NoError(s, s.Manager.Remove(s.ctx, v.ID), "and needs its origin no longer")
 	require.NoError(s, s.Manager.Activate(s.ctx, snap.ID))
 	assert.Equal(s, "before", string(s.content(snap.ID)[:6]))
 	assert.Empty(s, s.volume("web1-snap").Origin)
+	_, err = s.Manager.Changed(s.ctx, snap.ID)
+	s.refused(err, "changed", lvm.ErrInvalid)
+}
+
+// mergeThin puts a snapshot in the place of its origin.
+func mergeThin(s *suite) {
+	v := s.create(lvm.Spec{ID: s.id("web1"), Size: 2 * s.extent, Pool: s.Pool, Tags: []string{"mine"}})
+	before := bytes.Repeat([]byte("before.."), int(v.Size/8))
+	s.write(v.ID, 0, before)
+	snap, err := s.Manager.Snapshot(s.ctx, v.ID, "web1-snap", &lvm.SnapshotOptions{Tags: []string{"its"}})
+	require.NoError(s, err)
+	s.write(v.ID, 0, []byte("after!!!"))
+	later, err := s.Manager.Snapshot(s.ctx, v.ID, "web1-later", nil)
+	require.NoError(s, err)
+	child, err := s.Manager.Snapshot(s.ctx, snap.ID, "web1-child", nil)
+	require.NoError(s, err)
+	s.mergeRefused(v, snap)
+	merged, err := s.Manager.Merge(s.ctx, snap.ID)
+	require.NoError(s, err)
+	assert.Equal(s, v, merged)
+	assert.True(s, bytes.Equal(before, s.content(v.ID)))
+	assert.Equal(s, "web1", s.volume("web1-child").Origin, "of what took that name")
+	require.NoError(s, s.Manager.Remove(s.ctx, child.ID))
+	assert.Equal(s, "after!!!", string(s.content(later.ID)[:8]))
+	assert.Empty(s, s.volume("web1-later").Origin, "a volume of its own")
+
+	small, err := s.Manager.Snapshot(s.ctx, v.ID, "web1-small", nil)
+	require.NoError(s, err)
+	_, err = s.Manager.Grow(s.ctx, v.ID, 3*s.extent)
+	require.NoError(s, err)
+	_, err = s.Manager.Merge(s.ctx, small.ID)
+	s.refused(err, "merge", lvm.ErrInvalid)
 }
