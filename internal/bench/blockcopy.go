@@ -106,10 +106,10 @@ func copyOurs(ctx context.Context, src, dst string) (time.Duration, blockcopy.St
 	start := time.Now()
 	sent := make(chan error, 1)
 	go func() {
-		_, err := blockcopy.Send(ctx, w, in, nil, t)
+		_, err := blockcopy.Send(ctx, w, in, t, nil)
 		sent <- errors.Join(err, w.Close())
 	}()
-	stats, err := blockcopy.Receive(ctx, r, volume{out}, t)
+	stats, err := blockcopy.Receive(ctx, r, volume{out}, t, nil)
 	r.Close()
 	return time.Since(start), stats, errors.Join(err, <-sent)
 }
