@@ -25,9 +25,16 @@ type forge struct {
 
 func newForge(size int64) *forge {
 	f := &forge{tr: blockcopy.NewTransfer(size)}
+	return f.restart()
+}
+
+// restart begins the stream of the present Transfer.
+func (f *forge) restart() *forge {
 	d := append([]byte("xenhost blockcopy 2"), f.tr.Key[:]...)
 	d = append(d, f.tr.Base[:]...)
-	f.root = sha256.Sum256(binary.LittleEndian.AppendUint64(d, uint64(size)))
+	f.root = sha256.Sum256(binary.LittleEndian.AppendUint64(d, uint64(f.tr.Size)))
+	f.out.Reset()
+	f.n = 0
 	return f
 }
 
