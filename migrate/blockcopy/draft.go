@@ -1,6 +1,7 @@
 package blockcopy
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +37,12 @@ func (x *Index) newDraft(t Transfer) (_ *Draft, err error) {
 	if t.Size != x.head.Size {
 		return nil, fmt.Errorf("%w: it is for one of %d bytes, not %d", ErrIndex, x.head.Size, t.Size)
 	}
+	if x.file != nil && !x.Exists() && !x.learned {
+		if err := errors.Join(x.file.Close(), durable.Remove(x.path)); err != nil {
+			return nil, err
+		}
+		x.file = nil
+	}
 	f, err := os.OpenFile(x.path+draftName, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
@@ -43,9 +50,13 @@ func (x *Index) newDraft(t Transfer) (_ *Draft, err error) {
 	d := &Draft{x: x, file: f, head: x.head}
 	d.head.Transfer, d.head.To, d.head.Boot = t, Generation{}, bootID()
 	d.head.Transfer.From = Point{}
-	err = f.Truncate(indexFileSize(t.Size))
+	if x.file == nil {
+		err = f.Truncate(indexFileSize(t.Size)) // nothing is known
+	} else {
+		_, err = io.CopyBuffer(struct{ io.Writer }{f}, io.NewSectionReader(x.file, 0, indexFileSize(t.Size)), make([]byte, 256<<10))
+	}
 	if err == nil {
-		err = d.rewind(0)
+		err = writePage(f, indexMagic, d.head)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -86,8 +97,9 @@ func (d *Draft) Transfer() Transfer { return d.head.Transfer }
 // has not come to its END.
 func (d *Draft) To() Generation { return d.head.To }
 
-// Rewind forgets what was sent of extents from offset on: the receiver does
-// not have it.
+// Rewind forgets what was sent of extents from offset on: the receiver may not
+// have it. If that was a delta, it still has what the index says; a first copy
+// is written in place, so that nothing is known.
 func (d *Draft) Rewind(offset int64) error {
 	if err := d.rewind(offset); err != nil {
 		return fmt.Errorf("index %s: %w", d.x.path, err)
@@ -96,18 +108,28 @@ func (d *Draft) Rewind(offset int64) error {
 }
 
 func (d *Draft) rewind(offset int64) error {
-	at := pageAt((offset + ExtentSize - 1) / ExtentSize * ExtentSize)
-	n := indexFileSize(d.head.Size) - at
+	sent, base, unknown := make([]byte, pageSize), make([]byte, pageSize), make([]byte, pageSize)
+	for at := (offset + ExtentSize - 1) / ExtentSize * ExtentSize; at < d.head.Size; at += ExtentSize {
+		if err := d.page(at, sent); err != nil {
+			return err
+		}
+		if d.x.file != nil {
+			if _, err := d.x.file.ReadAt(base, pageAt(at)); err != nil {
+				return err
+			}
+		}
+		if bytes.Equal(sent, base) {
+			continue
+		}
+		known := base
+		if (d.head.Transfer.Base == Generation{}) {
+			known = unknown
+		}
+		if err := d.learn(at, known); err != nil {
+			return err
+		}
+	}
 	d.head.To = Generation{}
-	var err error
-	if d.x.file == nil { // nothing is known
-		err = errors.Join(d.file.Truncate(at), d.file.Truncate(at+n))
-	} else {
-		_, err = io.CopyBuffer(struct{ io.Writer }{io.NewOffsetWriter(d.file, at)}, io.NewSectionReader(d.x.file, at, n), make([]byte, 256<<10))
-	}
-	if err != nil {
-		return err
-	}
 	return writePage(d.file, indexMagic, d.head)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/xenhost/xenhost/internal/tier"
 	"github.com/xenhost/xenhost/migrate/blockcopy"
 )
 
@@ -129,15 +130,13 @@ func TestPageCacheStaysClean(t *testing.T) {
 
 // TestDevices: the same on a loop device, past the page cache.
 func TestDevices(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root, for loop devices")
-	}
+	tier.Require(t, tier.LVM)
 	loop := func(size int64) string {
 		path := filepath.Join(t.TempDir(), "disk")
 		require.NoError(t, os.WriteFile(path, bytes.Repeat([]byte{0xee}, int(size)), 0o600))
 		out, err := exec.Command("losetup", "--find", "--show", path).CombinedOutput()
 		if err != nil {
-			t.Skipf("no loop device: %s", out)
+			tier.CanNot(t, tier.LVM, "no loop device: "+string(out))
 		}
 		dev := strings.TrimSpace(string(out))
 		t.Cleanup(func() { assert.NoError(t, exec.Command("losetup", "--detach", dev).Run()) })

@@ -215,25 +215,3 @@ func flip(s []byte, i int) []byte {
 	c[i] ^= 0x10
 	return c
 }
-
-// FuzzReceive: no bytes crash the receiver, make it allocate without bounds,
-// or write outside the volume; and nothing but the stream that was sent is
-// taken for one.
-func FuzzReceive(f *testing.F) {
-	const size = 64 << 10
-	src, tr := newDisk(size), blockcopy.Transfer{Size: size}
-	fill(src.data, 6)
-	s, _ := stream(f, src, nil, tr)
-	f.Add(s)
-	f.Add(s[:100])
-	f.Add([]byte("XENHOST1"))
-	f.Fuzz(func(t *testing.T, in []byte) {
-		dst := newDisk(size)
-		got, err := blockcopy.Receive(t.Context(), bytes.NewReader(in), dst, tr, nil)
-		require.NotErrorIs(t, err, errBounds)
-		require.LessOrEqual(t, got.Next.Offset, int64(size))
-		if err == nil && got.Frames > 0 {
-			require.True(t, bytes.HasPrefix(in, s))
-		}
-	})
-}

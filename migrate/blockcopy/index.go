@@ -43,6 +43,10 @@ type Index struct {
 	lock *os.File
 	file *os.File // nil: there is none yet
 	head indexHead
+	// learned tells that the entries are what the receiver said just now. Of
+	// an index of no generation they are not to be trusted later: the copy
+	// that was to follow may have begun.
+	learned bool
 }
 
 type indexHead struct {
@@ -120,8 +124,8 @@ func pageAt(offset int64) int64 { return pageSize * (1 + offset/ExtentSize) }
 // it knows nothing.
 func (x *Index) Generation() Generation { return x.head.Generation }
 
-// Exists tells whether there is a file yet.
-func (x *Index) Exists() bool { return x.file != nil }
+// Exists tells whether the index is of a generation.
+func (x *Index) Exists() bool { return x.head.Generation != Generation{} }
 
 // Key is what the receiver needs to make entries: see Hashes.
 func (x *Index) Key() [32]byte { return x.head.Key }
@@ -164,10 +168,11 @@ func (x *Index) learn(r io.Reader, g Generation) (err error) {
 	if err == nil && n < want {
 		err = io.ErrUnexpectedEOF
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = x.replace(f)
 	}
-	return x.replace(f)
+	x.learned = err == nil
+	return err
 }
 
 // replace makes f, which lies beside it, the index.

@@ -230,13 +230,58 @@ func TestIndexFromTheReceiver(t *testing.T) {
 	p.dst.data[2<<20]++
 	x := p.open()
 	require.False(t, x.Exists())
+	learn := func() {
+		r, w := io.Pipe()
+		go func() { w.CloseWithError(blockcopy.Hashes(t.Context(), w, p.dst, p.dst.Size(), x.Key())) }()
+		require.NoError(t, x.Learn(r, blockcopy.Generation{}))
+	}
+	learn()
+	require.ErrorIs(t, x.Learn(bytes.NewReader(make([]byte, 4096)), blockcopy.Generation{}), io.ErrUnexpectedEOF)
+	learn()
+	tr, d := p.begin(x)
+	s, stats := stream(t, p.src, &blockcopy.SendOptions{Index: d}, tr)
+	assert.EqualValues(t, 4096, stats.Data)
+	_, err := blockcopy.Receive(t.Context(), bytes.NewReader(s), p.dst, tr, nil)
+	require.NoError(t, err)
+	require.NoError(t, d.Commit(d.To()))
+	require.NoError(t, x.Close())
+	p.equal()
+}
+
+// TestLearnedIsForNow: what a receiver said of a volume that is then written in
+// place is worth nothing to a later transfer.
+func TestLearnedIsForNow(t *testing.T) {
+	p := newPair(t, t.TempDir(), 3<<20)
+	x := p.open()
 	r, w := io.Pipe()
 	go func() { w.CloseWithError(blockcopy.Hashes(t.Context(), w, p.dst, p.dst.Size(), x.Key())) }()
 	require.NoError(t, x.Learn(r, blockcopy.Generation{}))
-	require.ErrorIs(t, x.Learn(bytes.NewReader(make([]byte, 4096)), blockcopy.Generation{}), io.ErrUnexpectedEOF)
+	tr, d := p.begin(x)
+	s, _ := stream(t, p.src, &blockcopy.SendOptions{Index: d}, tr)
+	got, err := blockcopy.Receive(t.Context(), bytes.NewReader(s[:len(s)-200]), p.dst, tr, nil)
+	require.ErrorIs(t, err, blockcopy.ErrStream)
+	require.Greater(t, got.Frames, int64(1))
+	require.NoError(t, d.Close())
 	require.NoError(t, x.Close())
-	assert.EqualValues(t, 4096, p.pass(blockcopy.SendOptions{}).Data)
-	p.equal()
+	clear(p.src.data) // as the copy was when it was asked
+
+	x = p.open()
+	require.False(t, x.Exists())
+	// Going on: what may have arrived since is sent again.
+	d, err = x.Pending()
+	require.NoError(t, err)
+	require.NoError(t, d.Rewind(1<<20))
+	rest := d.Transfer()
+	rest.From = blockcopy.Point{Offset: 1 << 20, Frames: 1, Root: [32]byte{1}}
+	_, stats := stream(t, p.src, &blockcopy.SendOptions{Index: d}, rest)
+	assert.EqualValues(t, 2<<20, stats.Zeros)
+	require.NoError(t, d.Close())
+	// Or from the beginning.
+	tr, d = p.begin(x)
+	_, stats = stream(t, p.src, &blockcopy.SendOptions{Index: d}, tr)
+	assert.EqualValues(t, 3<<20, stats.Zeros)
+	require.NoError(t, d.Close())
+	require.NoError(t, x.Close())
 }
 
 // TestKeysDiffer: what collides in one index, if anything did, would not in

@@ -125,6 +125,12 @@ type Stats struct {
 // Generation is what the receiver holds when the transfer ended well.
 func (s Stats) Generation() Generation { return s.Next.Root }
 
+// add counts a stream that came after the others.
+func (s *Stats) add(o Stats) {
+	s.Frames, s.Read, s.Data, s.Zeros, s.Wire = s.Frames+o.Frames, s.Read+o.Read, s.Data+o.Data, s.Zeros+o.Zeros, s.Wire+o.Wire
+	s.Next = o.Next
+}
+
 func (s *Stats) count(h header) {
 	s.Frames++
 	s.Wire += headerSize + int64(h.coded)
