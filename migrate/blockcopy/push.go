@@ -73,9 +73,8 @@ func Push(ctx context.Context, conn io.ReadWriteCloser, src Source, path string,
 	p.in = bufio.NewReaderSize(counted{conn, &p.received}, 64<<10)
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	err := p.push(ctx, path)
-	if stop() {
-		conn.Close() // what it says of its end is no news
-	}
+	stop()
+	conn.Close() // what it says of its end is no news
 	p.report.Sent, p.report.Received = p.sent.Load(), p.received.Load()
 	if ctx.Err() != nil {
 		err = ctx.Err()
