@@ -48,7 +48,7 @@ func (f *Fake) admit(spec xen.Spec) error {
 	for _, disk := range spec.Disks {
 		if !f.opts.AnyDisk {
 			if _, err := os.Stat(disk.Path); err != nil {
-				return fmt.Errorf("disk %s: %w: %v", disk.Dev, xen.ErrInvalid, err) // not fs.ErrNotExist: that is the domain
+				return fmt.Errorf("disk %s: %w: %v", disk.Dev, xen.ErrInvalid, err) //nolint:errorlint // not fs.ErrNotExist: that is the domain
 			}
 		}
 		if user := f.userOf(disk); user != nil {
