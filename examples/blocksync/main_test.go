@@ -134,6 +134,12 @@ func TestStaleTarget(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, blockcopy.ByHashes, r.How)
 	assert.Zero(t, r.Data)
+
+	// Another file under the same name holds no generation.
+	require.NoError(t, os.Rename(dst, dst+".old"))
+	write(t, dst, 4<<20)
+	_, err = sync(t, nil, src, dst, "--index", index)
+	require.ErrorIs(t, err, blockcopy.ErrBase)
 }
 
 func TestWrongCommands(t *testing.T) {

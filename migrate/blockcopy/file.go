@@ -6,7 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -116,6 +118,28 @@ func (f *File) look() error {
 
 // Size is in bytes.
 func (f *File) Size() int64 { return f.size }
+
+// Identity tells volumes apart that have had the same path one after the other:
+// the inode of a file, LVM's UUID of a volume. It is "" for other devices.
+func (f *File) Identity() string {
+	info, err := f.file.Stat()
+	if err != nil {
+		return ""
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	if !f.device {
+		return fmt.Sprintf("file %d:%d", st.Dev, st.Ino)
+	}
+	// Anything that device-mapper made, as a logical volume, has one.
+	id, err := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/dm/uuid", unix.Major(st.Rdev), unix.Minor(st.Rdev)))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+}
 
 // Close implements io.Closer. It does not sync.
 func (f *File) Close() error { return f.file.Close() }

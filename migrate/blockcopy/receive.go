@@ -37,9 +37,9 @@ type ReceiveOptions struct {
 // proven, and nothing else; Stats.Next is where a transfer that was cut goes
 // on, as Transfer.From of both ends.
 //
-// It reads not one byte behind END from r only if r is read by nobody else
-// afterwards, unless r is a *bufio.Reader; it buffers. When ctx ends, Receive
-// returns as soon as a Read that is under way does: close r to end that.
+// It may read ahead of END, unless r is a *bufio.Reader, which keeps what it has
+// read ahead. When ctx ends, Receive returns as soon as a Read that is under way
+// does: close r to end that.
 func Receive(ctx context.Context, r io.Reader, dst Volume, t Transfer, opts *ReceiveOptions) (Stats, error) {
 	if opts == nil {
 		opts = &ReceiveOptions{}

@@ -29,8 +29,11 @@ type Log interface {
 	Size() (int64, error)
 }
 
-// State is what a replica remembers. At most one of its parts is there.
+// State is what a replica remembers. At most one of Receiving and Applying is
+// there.
 type State struct {
+	// Volume is the Identity of the volume that the rest is about.
+	Volume string `json:"volume,omitempty"`
 	// Generation is what the volume holds as a whole.
 	Generation Generation `json:"generation,omitzero"`
 	// Receiving is a first copy that is written in place: the volume holds
@@ -58,14 +61,24 @@ type Replica struct {
 	dst   Volume
 	store Store
 	state State
+	id    string
 }
 
 // OpenReplica opens a replica, and finishes the delta that it was applying when
-// it crashed: only then may the volume be read.
+// it crashed: only then may the volume be read. If the volume has an Identity,
+// as File has, what the store remembers of another one is forgotten.
 func OpenReplica(ctx context.Context, dst Volume, store Store) (*Replica, error) {
 	r := &Replica{dst: dst, store: store}
+	if v, ok := dst.(interface{ Identity() string }); ok {
+		r.id = v.Identity()
+	}
 	var err error
-	if r.state, err = store.Load(); err == nil && r.state.Applying != nil {
+	r.state, err = store.Load()
+	switch {
+	case err != nil:
+	case r.state.Volume != r.id:
+		err = r.Forget()
+	case r.state.Applying != nil:
 		err = r.apply(ctx)
 	}
 	if err != nil {
@@ -81,7 +94,7 @@ func (r *Replica) Generation() Generation { return r.state.Generation }
 // generation any more.
 func (r *Replica) Forget() error {
 	if err := r.save(State{}); err != nil {
-		return fmt.Errorf("replica: %w", err)
+		return err
 	}
 	return r.store.Log().Truncate(0)
 }
@@ -162,6 +175,7 @@ func (r *Replica) first(ctx context.Context, in io.Reader, t Transfer) (Stats, e
 }
 
 func (r *Replica) save(s State) error {
+	s.Volume = r.id
 	if err := r.store.Save(s); err != nil {
 		return err
 	}
