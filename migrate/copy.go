@@ -60,7 +60,7 @@ func (m *move) metered(w io.Writer, name handover.Name, p Pass, total int64) io.
 	var done int64
 	return &blockcopy.Meter{W: w, Frame: func(offset, length int64) {
 		if done += length; p.What != handover.AsChanged {
-			done = offset + length // with zeros that were left out
+			done = min(offset+blockcopy.ExtentSize, total) // with zeros that were left out
 		}
 		report(Event{Step: step, Done: done, Total: total})
 	}}

@@ -2,132 +2,239 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"time"
+	"strings"
 
-	"github.com/xenhost/xenhost/migrate/blockcopy"
+	"github.com/xenhost/xenhost/internal/cli"
 )
 
-// volumeSize is what the copies of the scenario are made of: 40 % zeros, 30 %
-// bytes that do not compress, 30 % text, in pieces of 1 MiB.
-const volumeSize = 512 << 20
+// sizes are the volumes to measure with, in bytes.
+type sizes []int64
 
-// benchBlockcopy copies a volume through a pipe, by blockcopy (which leaves
-// zeros out, compresses, and proves each frame) and by dd.
-func benchBlockcopy(ctx context.Context) ([]Row, error) {
+// Set implements flag.Value.
+func (s *sizes) Set(text string) error {
+	var n cli.Size
+	if err := n.Set(text); err != nil {
+		return err
+	}
+	if n < 64<<20 {
+		return fmt.Errorf("%s is less than 64M", text)
+	}
+	*s = append(*s, int64(n))
+	return nil
+}
+
+// String implements flag.Value.
+func (s *sizes) String() string {
+	var all []string
+	for _, n := range *s {
+		all = append(all, cli.Bytes(n))
+	}
+	return strings.Join(all, " ")
+}
+
+// benchBlockcopy brings volumes from one file to another, by blocksync and by
+// what one would otherwise use: a full copy, then one percent changed at random
+// and in one place, then nothing changed; and by a list of changes.
+//
+// CPU is that of both ends. Files are in the page cache unless the row says
+// otherwise, so that the tools are measured and not the disk.
+func (s sizes) benchBlockcopy(ctx context.Context) ([]Row, error) {
+	if len(s) == 0 {
+		s = sizes{256 << 20}
+	}
 	dir, err := os.MkdirTemp("", "bench-*")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	src := filepath.Join(dir, "src")
-	if err := fill(src); err != nil {
+	b := &copies{dir: dir}
+	if err := b.prepare(ctx); err != nil {
 		return nil, err
 	}
-	took, stats, err := copyOurs(ctx, src, filepath.Join(dir, "ours"))
+	var rows []Row
+	for _, size := range s {
+		b.size = size
+		for _, measure := range []func(context.Context) ([]Row, error){b.full, b.overSSH, b.random, b.clustered, b.unchanged} {
+			r, err := measure(ctx)
+			rows = append(rows, r...)
+			if err != nil {
+				return rows, err
+			}
+		}
+		if err := b.clear(); err != nil {
+			return rows, err
+		}
+	}
+	r, err := benchChangeList(ctx)
+	return append(rows, r...), err
+}
+
+// row names the size.
+func (b *copies) row(metric, peer string, ours, theirs, target float64) Row {
+	return compare("blockcopy", cli.Bytes(b.size)+" "+metric, peer, ours, theirs, target)
+}
+
+const mib = 1 << 20
+
+// full copies to where nothing is.
+func (b *copies) full(ctx context.Context) ([]Row, error) {
+	if err := fill(b.path("src"), b.size); err != nil {
+		return nil, err
+	}
+	ours, err := b.blocksync(ctx, "ours", "--index", b.path("index"))
 	if err != nil {
 		return nil, err
 	}
-	dd, err := copyDD(ctx, src, filepath.Join(dir, "dd"))
+	dd, err := b.pipe(ctx, b.dd("src"), b.ddTo("dd"))
 	if err != nil {
 		return nil, err
 	}
-	const name = "dd | dd"
+	zstd, err := b.pipe(ctx, b.dd("src"), []string{"zstd", "-1", "-T2", "-q"}, []string{"zstd", "-d", "-q"}, b.ddTo("dd"))
+	if err != nil {
+		return nil, err
+	}
+	rsync, err := b.rsync(ctx, "rsync")
+	if err != nil {
+		return nil, err
+	}
+	const pipe = "on a pipe as fast as memory dd only copies: no hash, no zstd, no proof"
 	return []Row{
-		compare("blockcopy", "full copy through a pipe, s", name, took.Seconds(), dd.Seconds(), 1),
-		compare("blockcopy", "full copy, MiB in the pipe", name, float64(stats.Wire)/(1<<20), volumeSize/(1<<20), 1.5),
+		b.row("full copy, CPU s", "dd | dd", ours.cpu, dd.cpu, 0),
+		b.row("full copy, CPU s", "dd | zstd -1 | zstd -d | dd", ours.cpu, zstd.cpu, 1.25),
+		b.row("full copy, CPU s", "rsync", ours.cpu, rsync.cpu, 0),
+		b.row("full copy, MiB on the wire", "dd | dd", ours.wire/mib, float64(b.size)/mib, 1.5),
+		b.row("full copy, MiB on the wire", "dd | zstd -1 | zstd -d | dd", ours.wire/mib, zstd.wire/mib, 0),
+		b.row("full copy, s", "dd | dd", ours.wall, dd.wall, 1).ifMissed(pipe),
+		b.row("full copy, s", "dd | zstd -1 | zstd -d | dd", ours.wall, zstd.wall, 1),
+		b.row("full copy, MiB of memory, both ends", "the limit of both", ours.rss, 128, 1),
+		b.row("full copy, MiB of memory", "rsync, the larger end", ours.rss, rsync.rss, 0),
 	}, nil
 }
 
-func fill(path string) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	random := rand.NewChaCha8([32]byte{1})
-	piece := make([]byte, 1<<20)
-	for i := range volumeSize >> 20 {
-		switch i % 10 {
-		case 0, 1, 2, 3:
-			clear(piece)
-		case 4, 5, 6:
-			if _, err := random.Read(piece); err != nil {
-				return err
-			}
-		default:
-			for n := 0; n < len(piece); {
-				n += copy(piece[n:], fmt.Sprintf("192.0.2.%d - GET /page/%d HTTP/1.1 200\n", random.Uint64()%256, random.Uint64()%100000))
-			}
+// overSSH is the full copy as it is done in earnest.
+func (b *copies) overSSH(ctx context.Context) ([]Row, error) {
+	ours, err := b.withSSH(ctx, func(s *sshd) (cost, error) {
+		args := []string{"--remote", b.path("blocksync"), "--json", b.path("src"), "ssh:" + s.host() + ":" + b.path("ssh-ours")}
+		for _, o := range s.options() {
+			args = append(args, "--ssh-option="+o)
 		}
-		if _, err := f.Write(piece); err != nil {
+		return b.report(ctx, append([]string{b.path("blocksync")}, args...))
+	})
+	if err != nil {
+		return nil, err
+	}
+	dd, err := b.withSSH(ctx, func(s *sshd) (cost, error) {
+		return b.pipe(ctx, b.dd("src"), s.command(b.ddTo("dd")...))
+	})
+	if err != nil {
+		return nil, err
+	}
+	const name = "dd | ssh dd"
+	return []Row{
+		b.row("full copy over ssh, s", name, ours.wall, dd.wall, 2).ifMissed("ssh's cost is by the byte, and this many bytes do not shrink to half; or two cores are not enough for both ends"),
+		b.row("full copy over ssh, CPU s with sshd", name, ours.cpu, dd.cpu, 1),
+	}, nil
+}
+
+// random changes one percent of the blocks, here and there.
+func (b *copies) random(ctx context.Context) ([]Row, error) {
+	if err := b.followers(ctx); err != nil {
+		return nil, err
+	}
+	changed, err := changeRandom(b.path("src"), b.size, 100)
+	if err != nil {
+		return nil, err
+	}
+	return b.delta(ctx, "1 % at random", changed)
+}
+
+// clustered changes one percent of the volume in one place.
+func (b *copies) clustered(ctx context.Context) ([]Row, error) {
+	changed, err := changeRange(b.path("src"), b.size/3/4096*4096, b.size/100/4096*4096)
+	if err != nil {
+		return nil, err
+	}
+	return b.delta(ctx, "1 % in one place", changed)
+}
+
+// delta brings all copies up to date.
+func (b *copies) delta(ctx context.Context, what string, changed int64) ([]Row, error) {
+	ours, err := b.blocksync(ctx, "ours", "--index", b.path("index"))
+	if err != nil {
+		return nil, err
+	}
+	asked, err := b.blocksync(ctx, "asked")
+	if err != nil {
+		return nil, err
+	}
+	rsync, err := b.rsync(ctx, "rsync")
+	if err != nil {
+		return nil, err
+	}
+	small, err := b.rsync(ctx, "rsync-4096", "-B", "4096")
+	if err != nil {
+		return nil, err
+	}
+	desync, err := b.desyncMake(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := float64(changed) / mib
+	return []Row{
+		b.row(what+", index, MiB on the wire", "1.05 times what changed", ours.wire/mib, 1.05*c, 1),
+		b.row(what+", index, CPU s", "rsync --inplace", ours.cpu, rsync.cpu, 20).ifMissed("reading and hashing all of the source is most of it; rsync's share grows with what its blocks of sqrt(size) make it send"),
+		b.row(what+", index, CPU s", "rsync --inplace -B 4096", ours.cpu, small.cpu, 8).ifMissed("reading and hashing all of the source is most of it"),
+		b.row(what+", index, CPU s", "desync make", ours.cpu, desync.cpu, 0),
+		b.row(what+", index, MiB on the wire", "rsync --inplace", ours.wire/mib, rsync.wire/mib, 0),
+		b.row(what+", index, MiB on the wire", "rsync --inplace -B 4096", ours.wire/mib, small.wire/mib, 0),
+		b.row(what+", index, MiB on the wire", "desync's new chunks", ours.wire/mib, desync.wire/mib, 0),
+		b.row(what+", index, MiB of memory", "the limit of both ends", ours.rss, 128, 1),
+		b.row(what+", no index, CPU s", "rsync --inplace -B 4096", asked.cpu, small.cpu, 0),
+		b.row(what+", no index, MiB both ways", "rsync --inplace -B 4096", asked.wire/mib, small.wire/mib, 0),
+	}, nil
+}
+
+// unchanged has nothing to send; the source comes from the disk.
+func (b *copies) unchanged(ctx context.Context) ([]Row, error) {
+	cold := func(run func() (cost, error)) (cost, error) {
+		if err := evict(b.path("src")); err != nil {
+			return cost{}, err
+		}
+		return run()
+	}
+	ours, err := cold(func() (cost, error) { return b.blocksync(ctx, "ours", "--index", b.path("index")) })
+	if err != nil {
+		return nil, err
+	}
+	read, err := cold(func() (cost, error) {
+		return b.pipe(ctx, []string{"dd", "if=" + b.path("src"), "of=/dev/null", "bs=1M", "status=none"})
+	})
+	if err != nil {
+		return nil, err
+	}
+	rsync, err := b.rsync(ctx, "rsync", "--ignore-times")
+	if err != nil {
+		return nil, err
+	}
+	return []Row{
+		b.row("nothing changed, from the disk, s", "dd of=/dev/null", ours.wall, read.wall, 0.9).ifMissed("the disk here is as fast as a core hashes"),
+		b.row("nothing changed, KiB on the wire", "rsync --inplace", ours.wire/1024, rsync.wire/1024, 0),
+		b.row("nothing changed, CPU s", "rsync --inplace", ours.cpu, rsync.cpu, 0),
+	}, nil
+}
+
+// followers makes the copies that only deltas need.
+func (b *copies) followers(ctx context.Context) error {
+	for _, name := range []string{"asked", "rsync-4096"} {
+		if _, err := b.pipe(ctx, b.dd("src"), b.ddTo(name)); err != nil {
 			return err
 		}
 	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
-// volume is a file as the receiving end of a copy.
-type volume struct{ *os.File }
-
-// Size implements blockcopy.Volume.
-func (v volume) Size() int64 { return volumeSize }
-
-// Zero implements blockcopy.Volume.
-func (v volume) Zero(offset, length int64) error {
-	_, err := v.WriteAt(make([]byte, length), offset)
+	_, err := b.desyncMake(ctx)
 	return err
 }
 
-func copyOurs(ctx context.Context, src, dst string) (time.Duration, blockcopy.Stats, error) {
-	in, err := os.Open(src)
-	if err != nil {
-		return 0, blockcopy.Stats{}, err
-	}
-	defer in.Close()
-	out, err := os.Create(dst)
-	if err != nil {
-		return 0, blockcopy.Stats{}, err
-	}
-	defer out.Close()
-	if err := out.Truncate(volumeSize); err != nil {
-		return 0, blockcopy.Stats{}, err
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		return 0, blockcopy.Stats{}, err
-	}
-	t := blockcopy.NewTransfer(volumeSize)
-	t.Fresh = true
-	start := time.Now()
-	sent := make(chan error, 1)
-	go func() {
-		_, err := blockcopy.Send(ctx, w, in, nil, t)
-		sent <- errors.Join(err, w.Close())
-	}()
-	stats, err := blockcopy.Receive(ctx, r, volume{out}, t)
-	r.Close()
-	return time.Since(start), stats, errors.Join(err, <-sent)
-}
-
-func copyDD(ctx context.Context, src, dst string) (time.Duration, error) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return 0, err
-	}
-	from := exec.CommandContext(ctx, "dd", "if="+src, "bs=1M", "status=none")
-	to := exec.CommandContext(ctx, "dd", "of="+dst, "bs=1M", "iflag=fullblock", "conv=fsync", "status=none")
-	from.Stdout, to.Stdin = w, r
-	start := time.Now()
-	err = errors.Join(to.Start(), from.Start())
-	err = errors.Join(err, r.Close(), w.Close())
-	if err != nil {
-		return 0, err
-	}
-	err = errors.Join(from.Wait(), to.Wait())
-	return time.Since(start), err
-}
+func (b *copies) path(name string) string { return filepath.Join(b.dir, name) }

@@ -1,9 +1,9 @@
 package main
 
 // scenarios are all comparisons, in the order in which all runs them.
-func scenarios() []scenario {
+func scenarios(sizes sizes) []scenario {
 	return []scenario{
-		{"blockcopy", "a volume through a pipe: full copy", "", benchBlockcopy},
+		{"blockcopy", "volumes brought up to date: dd, zstd, ssh, rsync, desync", "rsync, zstd, openssh-server; six times -size of disk", sizes.benchBlockcopy},
 		{"network", "port forwards: load, add one, remove one", "root, iptables", benchNetwork},
 	}
 }

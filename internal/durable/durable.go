@@ -36,7 +36,7 @@ func Rename(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(to))
+	return Sync(filepath.Dir(to))
 }
 
 // Remove removes a file; there being none is no error. When it returns nil
@@ -45,7 +45,7 @@ func Remove(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return Sync(filepath.Dir(path))
 }
 
 // MkdirAll makes a folder that only this user reads, and syncs its parent.
@@ -56,10 +56,12 @@ func MkdirAll(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
+	return Sync(filepath.Dir(dir))
 }
 
-func syncDir(dir string) error {
+// Sync makes what was created, renamed or removed in a folder survive a power
+// failure.
+func Sync(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

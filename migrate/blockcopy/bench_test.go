@@ -25,11 +25,11 @@ func BenchmarkCopy(b *testing.B) {
 		r, w := net.Pipe()
 		sent := make(chan error, 1)
 		go func() {
-			stats, err := blockcopy.Send(b.Context(), w, src, nil, tr)
+			stats, err := blockcopy.Send(b.Context(), w, src, tr, nil)
 			wire = stats.Wire
 			sent <- err
 		}()
-		_, err := blockcopy.Receive(b.Context(), r, dst, tr)
+		_, err := blockcopy.Receive(b.Context(), r, dst, tr, nil)
 		require.NoError(b, err)
 		require.NoError(b, <-sent)
 	}

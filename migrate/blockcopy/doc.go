@@ -1,36 +1,63 @@
-// Package blockcopy carries the content of a volume over a byte stream and
-// proves that it arrived.
+// Package blockcopy brings the content of a volume to another host: whole, or
+// only the blocks that changed, proven as it arrives, and so that it can be cut
+// anywhere and go on.
 //
 // A transfer has a sender and a receiver that know the same Transfer: the size
 // of the volume and a random key. In a program with both ends in one process:
 //
-//	t, err := blockcopy.NewTransfer(volume.Size())
-//	go blockcopy.Send(ctx, w, volume, nil, t)       // nil: all of it
-//	stats, err := blockcopy.Receive(ctx, r, copy, t)
-//	...                                             // the guest stops; then what changed since
-//	go blockcopy.Send(ctx, w, volume, changed, t2)
-//	stats, err = blockcopy.Receive(ctx, r, copy, t2)
-//	a, err := blockcopy.Sum(ctx, volume, size)      // and both ends read all of it again
+//	t := blockcopy.NewTransfer(volume.Size())
+//	go blockcopy.Send(ctx, w, volume, t, nil)           // all of it
+//	stats, err := blockcopy.Receive(ctx, r, copy, t, nil)
+//	if err != nil {
+//		t.From = stats.Next                         // at both ends: the rest, and no extent twice
+//	}
+//	a, err := blockcopy.Sum(ctx, volume, size)          // both ends read all of it again
 //	b, err := blockcopy.Sum(ctx, copy, size)
+//
+// # What is sent
+//
+// SendOptions says what to look at: all of the volume, or a list of changes
+// (of a snapshot, by lvm.Content.Changed), whose zeros are not even read. An
+// Index says what of it the receiver has: it keeps 16 bytes for each 4 KiB
+// beside the source, so that the next night costs one reading here, nothing
+// there, and the blocks that changed on the way. Zeros travel as a word; at a
+// receiver that reads as zeros already they do not travel.
+//
+// What decides that a block is left out is a keyed hash, HighwayHash-128 with a
+// secret of the index: a tenant who chooses the content of blocks can not make
+// two that look alike. (On one core and blocks of 4 KiB it does 5.3 GB/s where
+// SHA-256 does 0.7 and BLAKE3 0.9.)
+//
+// # A replica
+//
+// Receive writes as frames arrive: a stream that ends early leaves a volume
+// that is neither the old nor the new. A Replica does not: it collects a delta
+// in a redo log, and applies it when all of it is there, proven and on the disk.
+// A crash before that leaves the old generation, one after it is finished by
+// the next OpenReplica.
 //
 // # The stream
 //
-// A stream is a row of frames with ascending offsets, each a header of 40
+// A stream is a row of frames with ascending offsets, each a header of 76
 // bytes and a payload, all numbers little endian:
 //
-//	type 1 | codec 1 | 0 2 | offset 8 | raw 4 | coded 4 | hash 16 | CRC-32C of the 36 bytes before 4 | payload: coded bytes
+//	type 1 | codec 1 | 0 2 | raw 4 | offset 8 | coded 4 | CRC-32C of the payload 4 | blocks 32 |
+//	hash 16 | CRC-32C of the 72 bytes before 4 | payload: coded bytes
 //
-// A frame stands for raw bytes, at most 1 MiB, at offset. DATA (1) carries
-// them, plain (codec 0) or as a zstd frame (codec 1) where that is smaller;
+// A frame is about the extent of 1 MiB at offset, and in it about the blocks of
+// 4 KiB whose bits are set, raw bytes in all. DATA (1) carries them one behind
+// the other, plain (codec 0) or as a zstd frame (codec 1) where that is smaller;
 // ZERO (2) says that they are zeros; END (3) has the number of frames as its
-// offset and, as its payload, the SHA-256 of the key and all headers before.
-// The hash is SHA-256 of key and raw bytes, cut to 16 bytes: a tenant who
-// chooses the content does not know the key.
+// offset and the root as its payload. The hash is SHA-256 of the key, the 56
+// bytes before it and the raw bytes, cut to 16. The root begins as SHA-256 of
+// "xenhost blockcopy 2", key, base and size, and each frame makes it SHA-256 of
+// root and header; behind END it names the generation.
 //
 // The receiver believes nothing: bounds, order and lengths are checked before
 // anything is allocated or written, the hash before the write, and a stream
-// without its END is an error. A frame can not be sent twice or out of order,
-// and nothing follows END. Receive syncs the volume before it returns.
+// without its END is an error. A frame can not be sent twice, in another
+// transfer or out of order, and nothing follows END.
 //
-// What it does not do: encrypt or authenticate; that is the connection's job.
+// What the stream does not do: encrypt, or tell who sends it; that is the
+// connection's job.
 package blockcopy

@@ -18,18 +18,18 @@ func Example() {
 	t.Fresh = true // the copy reads as zeros now
 	r, w := io.Pipe()
 	go func() {
-		_, err := blockcopy.Send(ctx, w, source, nil, t)
+		_, err := blockcopy.Send(ctx, w, source, t, nil)
 		w.CloseWithError(err)
 	}()
-	stats, err := blockcopy.Receive(ctx, r, copied, t)
+	stats, err := blockcopy.Receive(ctx, r, copied, t, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
 	a, _ := blockcopy.Sum(ctx, source, source.Size())
 	b, _ := blockcopy.Sum(ctx, copied, copied.Size())
-	fmt.Println(stats.Frames, "frame for", stats.Data>>20, "MiB, less than 1 KiB:", stats.Wire < 1024)
+	fmt.Println(stats.Frames, "frame with", stats.Data, "bytes, less than 1 KiB:", stats.Wire < 1024)
 	fmt.Println("equal:", a == b)
 	// Output:
-	// 1 frame for 1 MiB, less than 1 KiB: true
+	// 1 frame with 4096 bytes, less than 1 KiB: true
 	// equal: true
 }

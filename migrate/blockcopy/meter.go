@@ -6,8 +6,8 @@ import "io"
 // for a progress bar of whoever stands between the two ends.
 type Meter struct {
 	W io.Writer
-	// Frame is called after each frame: the range of the volume that it
-	// stands for.
+	// Frame is called after each frame, with the extent that it is about, and
+	// how many bytes of that it stands for.
 	Frame func(offset, length int64)
 
 	head [headerSize]byte

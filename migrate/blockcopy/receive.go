@@ -3,18 +3,14 @@ package blockcopy
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
 	"runtime"
 	"sync"
-
-	"github.com/klauspost/compress/zstd"
 )
 
-// Volume is what Receive writes to; lvm.Device is one.
+// Volume is what is written to; lvm.Device is one, and File.
 type Volume interface {
 	io.WriterAt
 	// Zero makes length bytes at offset read as zeros.
@@ -25,19 +21,34 @@ type Volume interface {
 	Size() int64
 }
 
+// ReceiveOptions changes what Receive does; nil is the defaults.
+type ReceiveOptions struct {
+	// Checkpoint is called from time to time with a point up to which
+	// everything is on the disk: from there a transfer goes on even after a
+	// power failure.
+	Checkpoint func(Point) error
+	// Every is how many bytes of the volume lie between two checkpoints; 0 is
+	// 256 MiB.
+	Every int64
+}
+
 // Receive reads one stream from r up to its END, writes it to dst and syncs
 // dst. After an error dst holds some of the frames, each of them whole and
-// proven, and nothing else.
+// proven, and nothing else; Stats.Next is where a transfer that was cut goes
+// on, as Transfer.From of both ends.
 //
-// It reads not one byte behind END from r only if r is read by nobody else
-// afterwards; it buffers. When ctx ends, Receive returns as soon as a Read
-// that is under way does: close r to end that.
-func Receive(ctx context.Context, r io.Reader, dst Volume, t Transfer) (Stats, error) {
+// It may read ahead of END, unless r is a *bufio.Reader, which keeps what it has
+// read ahead. When ctx ends, Receive returns as soon as a Read that is under way
+// does: close r to end that.
+func Receive(ctx context.Context, r io.Reader, dst Volume, t Transfer, opts *ReceiveOptions) (Stats, error) {
+	if opts == nil {
+		opts = &ReceiveOptions{}
+	}
 	if dst.Size() != t.Size {
-		return Stats{}, fmt.Errorf("receive: %w: the volume has %d bytes here, %d there", ErrStream, dst.Size(), t.Size)
+		return Stats{Next: t.From}, fmt.Errorf("receive: %w: the volume has %d bytes here, %d there", ErrStream, dst.Size(), t.Size)
 	}
 	workers := min(runtime.GOMAXPROCS(0), 4)
-	v := receiver{t: t, in: bufio.NewReaderSize(r, 128<<10), dst: dst, work: make(chan *arrival), free: make(chan *arrival, 2*workers)}
+	v := receiver{in: newFrames(buffered(r), t), dst: dst, opts: opts, work: make(chan *arrival), free: make(chan *arrival, 2*workers)}
 	for range cap(v.free) {
 		v.free <- &arrival{}
 	}
@@ -48,8 +59,10 @@ func Receive(ctx context.Context, r io.Reader, dst Volume, t Transfer) (Stats, e
 	err := v.read(ctx)
 	close(v.work)
 	all.Wait()
+	v.stats.Next = v.in.at
 	if failed := v.failure(); failed != nil {
-		err = failed // the first cause; reading only noticed it
+		err = failed          // the first cause; reading only noticed it
+		v.stats.Next = t.From // which frames are there is not known
 	}
 	if err == nil {
 		err = dst.Sync()
@@ -60,10 +73,17 @@ func Receive(ctx context.Context, r io.Reader, dst Volume, t Transfer) (Stats, e
 	return v.stats, nil
 }
 
+func buffered(r io.Reader) *bufio.Reader {
+	if b, ok := r.(*bufio.Reader); ok {
+		return b
+	}
+	return bufio.NewReaderSize(r, 128<<10)
+}
+
 type receiver struct {
-	t     Transfer
-	in    *bufio.Reader
+	in    *frames
 	dst   Volume
+	opts  *ReceiveOptions
 	stats Stats
 	work  chan *arrival
 	free  chan *arrival
@@ -80,58 +100,52 @@ type arrival struct {
 
 // read takes frames off the stream and hands them to the workers.
 func (v *receiver) read(ctx context.Context) error {
-	root := sha256.New()
-	root.Write(v.t.Key[:])
-	var head [headerSize]byte
-	for from := int64(0); ; {
+	every := v.opts.Every
+	if every == 0 {
+		every = 256 << 20
+	}
+	for saved := v.in.at.Offset; ; {
 		if err := errors.Join(ctx.Err(), v.failure()); err != nil {
 			return err
 		}
-		if err := v.full(head[:]); err != nil {
-			return err
-		}
-		h, err := parseHeader(head[:])
-		if err != nil {
-			return err
-		}
-		if h.typ == typeEnd {
-			return v.end(h, root.Sum(nil))
-		}
-		if err := h.check(v.t.Size, from); err != nil {
-			return err
-		}
-		from = h.offset + int64(h.raw)
-		root.Write(head[:])
 		a := <-v.free
-		a.header = h
-		a.payload = grow(a.payload, int(h.coded))
-		if err := v.full(a.payload); err != nil {
+		var err error
+		if a.header, a.payload, err = v.in.next(a.payload); err != nil {
+			v.free <- a
 			return err
 		}
-		v.stats.count(h.typ, int64(h.raw), headerSize+int(h.coded))
+		v.stats.count(a.header)
+		if a.typ == typeEnd {
+			v.stats.Frames-- // it is none of the volume's
+			v.free <- a
+			return nil
+		}
 		v.work <- a
+		if at := v.in.at; v.opts.Checkpoint != nil && at.Offset-saved >= every {
+			if err := v.checkpoint(at); err != nil {
+				return err
+			}
+			saved = at.Offset
+		}
 	}
 }
 
-// end checks what the sender says that it sent.
-func (v *receiver) end(h header, root []byte) error {
-	said := make([]byte, sha256.Size)
-	if err := v.full(said); err != nil {
+// checkpoint waits for the workers, and for the disk.
+func (v *receiver) checkpoint(at Point) error {
+	var idle []*arrival
+	for range cap(v.free) {
+		idle = append(idle, <-v.free)
+	}
+	for _, a := range idle {
+		v.free <- a
+	}
+	if err := v.failure(); err != nil {
 		return err
 	}
-	if h.offset != v.stats.Frames || subtle.ConstantTimeCompare(said, root) != 1 {
-		return fmt.Errorf("%w: %d frames arrived, %d were sent, or they are not the same", ErrStream, v.stats.Frames, h.offset)
+	if err := v.dst.Sync(); err != nil {
+		return err
 	}
-	v.stats.Wire += headerSize + sha256.Size
-	return nil
-}
-
-func (v *receiver) full(b []byte) error {
-	_, err := io.ReadFull(v.in, b)
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: it ends before its END: %w", ErrStream, io.ErrUnexpectedEOF)
-	}
-	return err
+	return v.opts.Checkpoint(at)
 }
 
 // apply writes frames to the volume. After a failure it only drains.
@@ -140,53 +154,15 @@ func (v *receiver) apply() {
 	defer u.close()
 	for a := range v.work {
 		if v.failure() == nil {
-			if err := v.write(&u, a); err != nil {
+			raw, err := u.unpack(v.in.t, &a.header, a.payload)
+			if err == nil {
+				err = a.write(v.dst, raw)
+			}
+			if err != nil {
 				v.fail(err)
 			}
 		}
 		v.free <- a
-	}
-}
-
-func (v *receiver) write(u *unpacker, a *arrival) error {
-	if a.typ == typeZero {
-		return v.dst.Zero(a.offset, int64(a.raw))
-	}
-	raw := a.payload
-	if a.codec == codecZstd {
-		var err error
-		if raw, err = u.unpack(a.payload); err != nil {
-			return fmt.Errorf("%w: frame at %d: %w", ErrStream, a.offset, err)
-		}
-	}
-	if len(raw) != int(a.raw) || v.t.hash(raw) != a.hash {
-		return fmt.Errorf("%w: the frame at %d is damaged", ErrStream, a.offset)
-	}
-	_, err := v.dst.WriteAt(raw, a.offset)
-	return err
-}
-
-// unpacker is one worker's zstd decoder, made when there is something for it.
-type unpacker struct {
-	dec *zstd.Decoder
-	buf []byte
-}
-
-// unpack returns at most MaxFrame bytes, good until the next call.
-func (u *unpacker) unpack(packed []byte) ([]byte, error) {
-	if u.dec == nil {
-		dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxFrame))
-		if err != nil {
-			return nil, err
-		}
-		u.dec, u.buf = dec, make([]byte, 0, MaxFrame)
-	}
-	return u.dec.DecodeAll(packed, u.buf)
-}
-
-func (u *unpacker) close() {
-	if u.dec != nil {
-		u.dec.Close()
 	}
 }
 
@@ -202,11 +178,4 @@ func (v *receiver) failure() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.err
-}
-
-func grow(b []byte, n int) []byte {
-	if cap(b) < n {
-		return make([]byte, n, max(n, 64<<10))
-	}
-	return b[:n]
 }

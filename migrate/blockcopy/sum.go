@@ -15,8 +15,8 @@ func Sum(ctx context.Context, src io.ReaderAt, size int64) (sum [sha256.Size]byt
 		err  error
 	}
 	free, full := make(chan []byte, 2), make(chan part, 2)
-	free <- make([]byte, MaxFrame)
-	free <- make([]byte, MaxFrame)
+	free <- aligned(ExtentSize)
+	free <- aligned(ExtentSize)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() { // reads ahead; ends at the first error or with ctx
@@ -27,7 +27,7 @@ func Sum(ctx context.Context, src io.ReaderAt, size int64) (sum [sha256.Size]byt
 				full <- part{err: ctx.Err()}
 				return
 			case b := <-free:
-				b = b[:min(MaxFrame, size-at)]
+				b = b[:min(ExtentSize, size-at)]
 				if n, err := src.ReadAt(b, at); n < len(b) {
 					full <- part{err: fmt.Errorf("sum: read %d bytes at %d: %w", len(b), at, err)}
 					return
@@ -44,7 +44,7 @@ func Sum(ctx context.Context, src io.ReaderAt, size int64) (sum [sha256.Size]byt
 			continue
 		}
 		d.Write(p.data)
-		free <- p.data[:MaxFrame]
+		free <- p.data[:ExtentSize]
 	}
 	d.Sum(sum[:0])
 	return sum, err

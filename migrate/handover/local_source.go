@@ -80,7 +80,11 @@ func (l *Local) Send(ctx context.Context, from Reading, t blockcopy.Transfer, w 
 	if device.Size() != t.Size {
 		return blockcopy.Stats{}, fmt.Errorf("%w: volume %s has %d bytes, not %d", lvm.ErrInvalid, id, device.Size(), t.Size)
 	}
-	return blockcopy.Send(ctx, w, device, extents, t)
+	opts := &blockcopy.SendOptions{}
+	if extents != nil {
+		opts.Changes = blockcopy.Extents(extents)
+	}
+	return blockcopy.Send(ctx, w, device, t, opts)
 }
 
 // reading returns the volume to read and the part of it.

@@ -47,7 +47,7 @@ func (l *Local) Accept(ctx context.Context, dev string, t blockcopy.Transfer, r 
 	if err != nil {
 		return blockcopy.Stats{}, err
 	}
-	return blockcopy.Receive(ctx, r, device, t)
+	return blockcopy.Receive(ctx, r, device, t, nil)
 }
 
 // Discard implements Target.

@@ -1,0 +1,289 @@
+package blockcopy_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenhost/xenhost/migrate/blockcopy"
+)
+
+// peer is the other end: a volume in memory behind Serve.
+type peer struct {
+	dst    *disk
+	sim    simVolume // of replicas
+	store  *simStore
+	fresh  bool
+	opened int
+	mu     sync.Mutex // one sender at a time, as files have it
+}
+
+func newPeer(size int) *peer {
+	p := &power{left: -1}
+	return &peer{dst: newDisk(size), sim: simVolume{newSimDisk(p, make([]byte, size))}, store: &simStore{p: p, log: newSimDisk(p, nil)}}
+}
+
+func (p *peer) open(ctx context.Context, r blockcopy.Request) (*blockcopy.Target, error) {
+	if r.Path != "/dev/guests/web1" {
+		return nil, fs.ErrNotExist
+	}
+	p.opened++
+	if !r.Replica {
+		return &blockcopy.Target{Volume: p.dst, Fresh: p.fresh, Close: func() error { return nil }}, nil
+	}
+	replica, err := blockcopy.OpenReplica(ctx, p.sim, p.store)
+	return &blockcopy.Target{Volume: p.sim, Fresh: p.fresh, Replica: replica, Close: func() error { return nil }}, err
+}
+
+// push runs a Push against the peer. through changes the sender's end.
+func (p *peer) push(t testing.TB, src blockcopy.Source, opts *blockcopy.PushOptions, through func(net.Conn) io.ReadWriteCloser) (blockcopy.Report, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	here, there := net.Pipe()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = blockcopy.Serve(t.Context(), there, p.open)
+		there.Close()
+	}()
+	var conn io.ReadWriteCloser = here
+	if through != nil {
+		conn = through(here)
+	}
+	report, err := blockcopy.Push(t.Context(), conn, src, "/dev/guests/web1", opts)
+	select {
+	case <-served:
+	case <-time.After(time.Minute):
+		require.FailNow(t, "Serve hangs")
+	}
+	return report, err
+}
+
+func TestPushByHashes(t *testing.T) {
+	src, p := newDisk(5<<20+4096), newPeer(5<<20+4096)
+	fill(src.data, 20)
+	report, err := p.push(t, src, &blockcopy.PushOptions{Verify: true}, nil)
+	require.NoError(t, err)
+	assert.Equal(t, blockcopy.ByHashes, report.How)
+	assert.NotEmpty(t, report.Sum)
+	require.True(t, bytes.Equal(src.data, p.dst.data))
+
+	src.data[3<<20]++
+	report, err = p.push(t, src, nil, nil)
+	require.NoError(t, err)
+	assert.EqualValues(t, 4096, report.Stats.Data)
+	assert.Less(t, report.Sent, int64(6000))
+	require.True(t, bytes.Equal(src.data, p.dst.data))
+
+	for _, fresh := range []bool{true, false} {
+		p = newPeer(5<<20 + 4096)
+		p.fresh = fresh
+		report, err = p.push(t, src, &blockcopy.PushOptions{Whole: !fresh}, nil)
+		require.NoError(t, err)
+		assert.Equal(t, blockcopy.ByAll, report.How)
+		assert.Less(t, report.Received, int64(2000))
+		require.True(t, bytes.Equal(src.data, p.dst.data))
+	}
+}
+
+func TestPushWithIndex(t *testing.T) {
+	src, p := newDisk(4<<20), newPeer(4<<20)
+	fill(src.data, 21)
+	opts := &blockcopy.PushOptions{Index: filepath.Join(t.TempDir(), "index"), Verify: true}
+	next := func(how blockcopy.How) blockcopy.Report {
+		t.Helper()
+		report, err := p.push(t, src, opts, nil)
+		require.NoError(t, err)
+		require.Equal(t, how, report.How)
+		require.True(t, bytes.Equal(src.data, p.sim.now))
+		require.Equal(t, report.Generation, p.store.state.Generation)
+		return report
+	}
+	next(blockcopy.ByHashes)
+	src.data[77]++
+	assert.EqualValues(t, 4096, next(blockcopy.ByIndex).Stats.Data)
+	assert.Zero(t, next(blockcopy.ByIndex).Stats.Data)
+
+	// The index is lost: the target is asked, and stays whole.
+	require.NoError(t, os.Rename(opts.Index, opts.Index+".old"))
+	src.data[2<<20]++
+	assert.EqualValues(t, 4096, next(blockcopy.ByHashes).Stats.Data)
+
+	// An old index comes back: refused, and nothing is written.
+	require.NoError(t, os.Rename(opts.Index+".old", opts.Index))
+	src.data[3<<20]++
+	before := bytes.Clone(p.sim.now)
+	_, err := p.push(t, src, opts, nil)
+	require.ErrorIs(t, err, blockcopy.ErrBase)
+	require.ErrorContains(t, err, "move the index away")
+	require.True(t, bytes.Equal(before, p.sim.now))
+
+	// Somebody else wrote to the target: the index does not know, Verify does.
+	require.NoError(t, os.Remove(opts.Index))
+	next(blockcopy.ByHashes)
+	p.sim.now[5]++
+	_, err = p.push(t, src, opts, nil)
+	require.ErrorIs(t, err, blockcopy.ErrDiffers)
+}
+
+// cutter is a connection that breaks after so many bytes of the sender or of
+// the receiver.
+type cutter struct {
+	net.Conn
+	mu       sync.Mutex
+	up, down int
+}
+
+func (c *cutter) take(left *int, n int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n = min(n, *left)
+	*left -= n
+	return n
+}
+
+func (c *cutter) Write(b []byte) (int, error) {
+	k := c.take(&c.up, len(b))
+	n, err := c.Conn.Write(b[:k])
+	if err == nil && k < len(b) {
+		c.Close()
+		err = errors.New("the link broke")
+	}
+	return n, err
+}
+
+func (c *cutter) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if k := c.take(&c.down, n); k < n {
+		c.Close()
+		return k, errors.New("the link broke")
+	}
+	return n, err
+}
+
+// TestPushCutAnywhere breaks the link in many places, in both directions, of a
+// first copy and of a delta; then the source changes, and changes back, and a
+// second Push must end with an equal target, in whole generations, having sent
+// at most one extent again.
+func TestPushCutAnywhere(t *testing.T) {
+	const size, never = 4 << 20, 1 << 40
+	hows := map[blockcopy.How]int{}
+	for _, delta := range []bool{false, true} {
+		for place := range 28 {
+			src, p := newDisk(size), newPeer(size)
+			fill(src.data, 22)
+			opts := &blockcopy.PushOptions{Index: filepath.Join(t.TempDir(), "index")}
+			if delta {
+				_, err := p.push(t, src, opts, nil)
+				require.NoError(t, err)
+			}
+			before := bytes.Clone(src.data)
+			r := rand.New(rand.NewPCG(uint64(place), 3))
+			for range 20 {
+				at := r.IntN(size - 30000)
+				for i := range 30000 {
+					src.data[at+i] = byte(r.Uint32())
+				}
+			}
+			old := bytes.Clone(p.sim.now)
+			c := &cutter{up: never, down: never}
+			if place%4 == 3 {
+				c.down = 150 * place
+			} else {
+				c.up = 400 + place*place*1000
+			}
+			limit := int64(c.up)
+			report, err := p.push(t, src, opts, func(conn net.Conn) io.ReadWriteCloser { c.Conn = conn; return c })
+			if err == nil {
+				require.True(t, bytes.Equal(src.data, p.sim.now))
+				continue
+			}
+			if delta && !bytes.Equal(old, p.sim.now) { // then it is the new one, and the answer was lost
+				require.True(t, bytes.Equal(src.data, p.sim.now))
+			}
+			if place%2 == 0 {
+				copy(src.data, before)
+			}
+			report, err = p.push(t, src, opts, nil)
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(src.data, p.sim.now), "delta %v, place %d, %s", delta, place, report.How)
+			hows[report.How]++
+			if report.How == blockcopy.ByResumed && place%4 == 1 {
+				sent := newPeer(size) // what it costs without a cut
+				copy(sent.sim.now, old)
+				whole, err := sent.push(t, src, &blockcopy.PushOptions{Index: filepath.Join(t.TempDir(), "other")}, nil)
+				require.NoError(t, err)
+				passed := limit - 1000 // without the talk before the stream
+				require.LessOrEqual(t, passed+report.Stats.Wire, whole.Stats.Wire+1<<20, "one extent again")
+			}
+			report, err = p.push(t, src, opts, nil) // and the index is true
+			require.NoError(t, err)
+			require.Zero(t, report.Stats.Data+report.Stats.Zeros)
+		}
+	}
+	require.Greater(t, hows[blockcopy.ByResumed], 10, "%v", hows)
+}
+
+func TestPushRefusals(t *testing.T) {
+	src, p := newDisk(1<<20), newPeer(2<<20)
+	_, err := p.push(t, src, nil, nil)
+	require.ErrorIs(t, err, blockcopy.ErrSize)
+	require.ErrorContains(t, err, "the target has 2097152 bytes, the source 1048576")
+
+	refused := func(ctx context.Context, serve func(net.Conn)) error {
+		here, there := net.Pipe()
+		defer there.Close()
+		go serve(there)
+		_, err := blockcopy.Push(ctx, here, src, "/etc/passwd", nil)
+		return err
+	}
+	err = refused(t.Context(), func(c net.Conn) { _ = blockcopy.Serve(t.Context(), c, p.open); c.Close() })
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	err = refused(t.Context(), func(c net.Conn) {
+		go func() { _, _ = io.Copy(io.Discard, c) }()
+		_, _ = io.WriteString(c, "Last login: Monday\n")
+	})
+	require.ErrorContains(t, err, `the other side says "Last log"`)
+	ctx, cancel := context.WithCancel(t.Context())
+	err = refused(ctx, func(c net.Conn) { _, _ = c.Read(make([]byte, 8)); cancel() })
+	require.ErrorIs(t, err, context.Canceled)
+
+	p = newPeer(1 << 20)
+	p.dst.fail = errors.New("disk on fire")
+	fill(src.data, 1)
+	_, err = p.push(t, src, nil, nil)
+	require.ErrorContains(t, err, "disk on fire")
+
+	short := newDisk(1 << 19)
+	_, err = newPeer(1<<20).push(t, liar{short}, nil, nil)
+	require.ErrorIs(t, err, io.EOF)
+}
+
+// liar says that it is larger than it is.
+type liar struct{ *disk }
+
+func (l liar) Size() int64 { return 1 << 20 }
+
+func TestLimitAndProgress(t *testing.T) {
+	src, p := newDisk(2<<20), newPeer(2<<20)
+	r := rand.NewChaCha8([32]byte{1})
+	_, _ = r.Read(src.data)
+	var at []int64
+	began := time.Now()
+	report, err := p.push(t, src, &blockcopy.PushOptions{Limit: 4 << 20, Whole: true, Progress: func(p blockcopy.Progress) { at = append(at, p.Offset) }}, nil)
+	require.NoError(t, err)
+	assert.Equal(t, []int64{1 << 20, 2 << 20}, at)
+	assert.GreaterOrEqual(t, time.Since(began), time.Duration(float64(report.Stats.Wire)/(4<<20)*float64(time.Second)))
+}
