@@ -23,6 +23,12 @@ func ValidName(name string) bool {
 		!strings.HasSuffix(name, "--incoming") && !strings.HasSuffix(name, "--migratedaway")
 }
 
+// ValidDisk reports whether a disk of a guest can have this name: xvda to xvdp.
+func ValidDisk(dev string) bool { return deviceForm.MatchString(dev) }
+
+// ValidDrive reports whether a CD-ROM drive can have this name: hda to hdd.
+func ValidDrive(dev string) bool { return drivesForm.MatchString(dev) }
+
 // validLink reports whether a network interface in dom0 can have this name and
 // xl can be told so: no comma, no blank, nothing that reads as an option.
 func validLink(name string) bool {

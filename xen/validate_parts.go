@@ -1,6 +1,7 @@
 package xen
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -64,17 +65,26 @@ func (d Disk) readsOnly() bool { return d.ReadOnly || d.CDROM }
 func (v *validation) disk(field string, d Disk) {
 	v.path(field+".path", d.Path)
 	if d.CDROM {
-		v.check(drivesForm.MatchString(d.Dev), field+".dev", d.Dev, "must be hda to hdd for a CD-ROM drive")
-		v.check(validImage(d.Path), field+".path", d.Path, "must be below /dev or end in .iso for a CD-ROM drive")
+		v.check(ValidDrive(d.Dev), field+".dev", d.Dev, "must be hda to hdd for a CD-ROM drive")
+		v.image(field+".path", d.Path)
 		v.check(d.ReadOnly, field+".read_only", "false", "must be true for a CD-ROM drive")
 		return
 	}
-	v.check(deviceForm.MatchString(d.Dev), field+".dev", d.Dev, "must be xvda to xvdp")
+	v.check(ValidDisk(d.Dev), field+".dev", d.Dev, "must be xvda to xvdp")
 }
 
-// validImage reports whether a CD-ROM drive may show the guest this path: not
-// any file of dom0.
-func validImage(p string) bool { return strings.HasPrefix(p, "/dev/") || strings.HasSuffix(p, ".iso") }
+// ValidImage tells whether a CD-ROM drive may show the guest this path: a
+// device, or a file that ends in .iso, and not just any file of dom0.
+func ValidImage(path string) error {
+	var v validation
+	v.path("path", path)
+	v.image("path", path)
+	return errors.Join(v.errs...)
+}
+
+func (v *validation) image(field, p string) {
+	v.check(strings.HasPrefix(p, "/dev/") || strings.HasSuffix(p, ".iso"), field, p, "must be below /dev or end in .iso for a CD-ROM drive")
+}
 
 func (v *validation) vifs(vifs []Vif) {
 	for i, n := range vifs {

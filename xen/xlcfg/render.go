@@ -117,12 +117,10 @@ func Vif(v xen.Vif) ([]string, error) {
 
 // Image says whether xl can be told to put this file into a CD-ROM drive.
 func Image(file string) error {
-	_, err := disk(xen.Disk{Path: file, CDROM: true})
-	if err == nil && !strings.HasPrefix(file, "/dev/") && !strings.HasSuffix(file, ".iso") {
-		err = &xen.FieldError{Value: file[:min(len(file), 64)], Why: "is neither below /dev nor does it end in .iso"}
+	if err := xen.ValidImage(file); err != nil {
+		return err
 	}
-	if err != nil {
-		err.Field = "path"
+	if _, err := disk(xen.Disk{Path: file, CDROM: true}); err != nil {
 		return err
 	}
 	return nil
