@@ -130,7 +130,7 @@ func TestRecordedInfo(t *testing.T) {
 	info, err := parseInfo(read(t, "info.out"))
 	require.NoError(t, err)
 	assert.Equal(t, xen.HostInfo{
-		Hostname: "ehost", XenVersion: "4.17.7", VirtCaps: []string{"pv", "hvm", "hap", "gnttab-v1", "gnttab-v2"}, CPUs: 1,
+		Hostname: "ehost", XenVersion: "4.17.7", VirtCaps: []string{"pv", "hvm", "hap", "gnttab-v1", "gnttab-v2"}, CPUs: 1, Scheduler: "credit2",
 		TotalMemory: 2047 << 20, FreeMemory: 1124 << 20,
 	}, info)
 	_, err = parseInfo("host : x\n")
