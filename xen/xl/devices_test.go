@@ -89,7 +89,9 @@ func TestCancelledAttachIsRolledBack(t *testing.T) {
 // What somebody else's failed attach left is not ours to take away.
 func TestAttachWhereSomethingIs(t *testing.T) {
 	h, id := one(t)
-	h.do = func(_ context.Context, cmd dom0.Cmd, _ string) error { return fail(cmd, read(t, "said/block-attach-exists.err")) }
+	h.do = func(_ context.Context, cmd dom0.Cmd, _ string) error {
+		return fail(cmd, read(t, "said/block-attach-exists.err"))
+	}
 	h.shows["xl block-list 7"] = blocks(51712, 51728)
 	require.ErrorIs(t, h.driver("").AttachDisk(t.Context(), id, data), fs.ErrExist)
 	assert.Equal(t, []string{attachDisk}, h.said)
