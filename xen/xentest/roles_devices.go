@@ -36,7 +36,9 @@ func (s *suite) devices(t *testing.T) {
 		{"a CD-ROM drive", xen.Disk{Dev: "hdc", Path: disk.Path, ReadOnly: true, CDROM: true}, xen.ErrInvalid},
 	} {
 		s.run(t, tc.name, func(t *testing.T) {
-			refused(t, d.AttachDisk(t.Context(), spec.UUID, tc.disk), "attach disk", tc.means)
+			err := d.AttachDisk(t.Context(), spec.UUID, tc.disk)
+			refused(t, err, "attach disk", tc.means)
+			require.NotErrorIs(t, err, xen.ErrDirty)
 			s.is(t, spec)
 		})
 	}
@@ -49,7 +51,9 @@ func (s *suite) devices(t *testing.T) {
 		s.is(t, both)
 	})
 	s.run(t, "it is busy for others", func(t *testing.T) {
-		refused(t, d.AttachDisk(t.Context(), other.UUID, disk), "attach disk", xen.ErrBusy)
+		err := d.AttachDisk(t.Context(), other.UUID, disk)
+		refused(t, err, "attach disk", xen.ErrBusy)
+		require.NotErrorIs(t, err, xen.ErrDirty, "although that guest is paused")
 		s.is(t, other)
 	})
 	s.run(t, "detach a disk", func(t *testing.T) {
@@ -92,7 +96,9 @@ func (s *suite) vifs(t *testing.T, d xen.Devices, spec, other xen.Spec) {
 	}
 	for _, tc := range cases {
 		s.run(t, tc.name, func(t *testing.T) {
-			refused(t, d.AttachVif(t.Context(), spec.UUID, tc.vif), "attach vif", tc.means)
+			err := d.AttachVif(t.Context(), spec.UUID, tc.vif)
+			refused(t, err, "attach vif", tc.means)
+			require.NotErrorIs(t, err, xen.ErrDirty)
 			s.is(t, spec)
 		})
 	}

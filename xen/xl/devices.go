@@ -41,7 +41,8 @@ func (d *Driver) AttachDisk(ctx context.Context, id uuid.UUID, disk xen.Disk) er
 		}
 		a := d.run(ctx, d.opts.Limits.Attach, "xl", "block-attach", strconv.Itoa(dom.ID), parameters)
 		err = d.attached(ctx, a, func(ctx context.Context) (bool, error) { return d.hasDisk(ctx, dom, disk.Dev) },
-			"block-detach", strconv.Itoa(dom.ID), disk.Dev)
+			[]string{"block-detach", strconv.Itoa(dom.ID), disk.Dev},
+			[]string{"block-detach", "-f", strconv.Itoa(dom.ID), disk.Dev}) // a paused guest does not answer
 		if err == nil {
 			d.opts.Log.InfoContext(ctx, "disk attached", "uuid", id, "dev", disk.Dev, "path", disk.Path)
 		}
@@ -64,7 +65,7 @@ var takenPlace = regexp.MustCompile(`device already exists in xenstore`)
 
 // attached reads back what an attach did, and takes away what a failed one
 // left: libxl itself leaves the device half made.
-func (d *Driver) attached(ctx context.Context, a answer, there func(context.Context) (bool, error), undo ...string) error {
+func (d *Driver) attached(ctx context.Context, a answer, there func(context.Context) (bool, error), undo ...[]string) error {
 	failed := a.failure()
 	if failed == nil {
 		ok, err := there(ctx)
@@ -76,14 +77,17 @@ func (d *Driver) attached(ctx context.Context, a answer, there func(context.Cont
 	if takenPlace.MatchString(a.stderr) {
 		return failed // what is there is not ours
 	}
-	ctx, cancel := d.after(ctx, d.opts.Limits.Detach+d.opts.Limits.Query)
+	ctx, cancel := d.after(ctx, 2*d.opts.Limits.Detach+d.opts.Limits.Query)
 	defer cancel()
 	left, err := there(ctx)
-	if err == nil && left {
-		undone := d.run(ctx, d.opts.Limits.Detach, append([]string{"xl"}, undo...)...) // its exit code says nothing
-		if left, err = there(ctx); err == nil && left {
-			err = fmt.Errorf("what it left can not be detached: %w", undone.failure())
+	for _, argv := range undo {
+		if err == nil && left {
+			d.run(ctx, d.opts.Limits.Detach, append([]string{"xl"}, argv...)...) // its exit code says nothing
+			left, err = there(ctx)
 		}
+	}
+	if err == nil && left {
+		err = errors.New("what it left can not be detached")
 	}
 	if err != nil {
 		return fmt.Errorf("%w; %w: %w", failed, xen.ErrDirty, err)
@@ -157,7 +161,7 @@ func (d *Driver) AttachVif(ctx context.Context, id uuid.UUID, vif xen.Vif) error
 			return fmt.Errorf("it has a vif %s: %w", vif.MAC, fs.ErrExist)
 		}
 		a := d.run(ctx, d.opts.Limits.Attach, append([]string{"xl", "network-attach", strconv.Itoa(dom.ID)}, arguments...)...)
-		err := d.attached(ctx, a, has, "network-detach", strconv.Itoa(dom.ID), vif.MAC.String())
+		err := d.attached(ctx, a, has, []string{"network-detach", strconv.Itoa(dom.ID), vif.MAC.String()})
 		if err == nil {
 			d.opts.Log.InfoContext(ctx, "vif attached", "uuid", id, "vif", vif.Name, "mac", vif.MAC)
 		}

@@ -57,15 +57,36 @@ func TestAttachThatFailsLeavesNothing(t *testing.T) {
 				}
 				err := c.attach(h.driver(""), h)
 				require.ErrorIs(t, err, c.means)
-				assert.Equal(t, c.want, h.said)
 				if stays {
 					require.ErrorIs(t, err, xen.ErrDirty)
+					assert.Equal(t, c.want, h.said[:2])
 				} else {
 					require.NotErrorIs(t, err, xen.ErrDirty)
+					assert.Equal(t, c.want, h.said)
 				}
 			}
 		})
 	}
+}
+
+// A paused guest does not let go of what was half attached: it is taken.
+func TestResidueOfAPausedGuest(t *testing.T) {
+	h, id := one(t)
+	h.domains[0].letters = "--p---"
+	h.do = func(_ context.Context, cmd dom0.Cmd, argv string) error {
+		switch argv {
+		case attachDisk:
+			h.shows["xl block-list 7"] = blocks(51712, 51728)
+			return fail(cmd, read(t, "said/block-attach-busy.err"))
+		case "xl block-detach -f 7 xvdb":
+			h.shows["xl block-list 7"] = blocks(51712)
+		}
+		return fail(cmd, "libxl: error: libxl_device.c:1:f: Domain 7:timed out while waiting for /local/domain/0/backend/vbd/7/51728 to be removed\n")
+	}
+	err := h.driver("").AttachDisk(t.Context(), id, data)
+	require.ErrorIs(t, err, xen.ErrBusy)
+	require.NotErrorIs(t, err, xen.ErrDirty)
+	assert.Equal(t, []string{attachDisk, detachDisk, "xl block-detach -f 7 xvdb"}, h.said)
 }
 
 // The rollback does not stop when the caller has given up.
