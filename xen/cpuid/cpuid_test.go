@@ -65,6 +65,33 @@ func TestRecordedPolicies(t *testing.T) {
 	assert.Equal(t, Set{"1d": 0x078bfbfd, "1c": 0xc0982201, "7b0": 9, "e1c": 5, "m10Al": 0}, raw.Set("1d", "1c", "7b0", "e1c", "m10Al", "7b9"))
 }
 
+// A whole host: what a domain is given by default it can be given, and the
+// policies say the same as the sets.
+func TestRecordedHost(t *testing.T) {
+	h, err := ParseHost(read(t, "sets-opteron.out"), read(t, "policies.out"))
+	require.NoError(t, err)
+	assert.Equal(t, "AuthenticAMD", h.Vendor)
+	policies, err := ParsePolicies(read(t, "policies.out"))
+	require.NoError(t, err)
+	assert.Len(t, policies, 6)
+	for _, typ := range []xen.Type{xen.PV, xen.PVH} {
+		assert.Empty(t, h.Usual[typ].Minus(h.Max[typ]))
+	}
+	require.NoError(t, h.Takes(xen.PVH, policies["HVM Default"]))
+	require.NoError(t, h.Takes(xen.PV, policies["PV Default"]))
+	require.Error(t, h.Takes(xen.PV, policies["HVM Default"]))
+
+	older, err := ParseHost(read(t, "sets.out"), read(t, "policies.out"))
+	require.NoError(t, err)
+	lines, err := Level(xen.PVH, h, older)
+	require.NoError(t, err)
+	assert.Equal(t, []string{
+		"0x7,0:ebx=xxxxxxxxxxxxxxxxxxxxxxxxxxxx0xxx",
+		"0x80000001:ecx=" + strings.Repeat("x", 25) + "00xxxxx",
+		"0x80000021:eax=" + strings.Repeat("x", 29) + "0xx",
+	}, lines)
+}
+
 const policy = `Domain 5 policy: 3 leaves, 1 MSRs
  CPUID:
   leaf     subleaf  -> eax      ebx      ecx      edx     
@@ -77,9 +104,13 @@ const policy = `Domain 5 policy: 3 leaves, 1 MSRs
 `
 
 func TestTakes(t *testing.T) {
-	h, err := ParseHost(read(t, "sets.out"), strings.ReplaceAll(read(t, "policies-head.out"), "Raw", "Host"))
+	h, err := ParseHost(read(t, "sets.out"), read(t, "policies.out"))
 	require.NoError(t, err)
 	assert.Equal(t, "AuthenticAMD", h.Vendor)
+	h.MaxLeaf[xen.PV] = 0xd
+	leafy := h.Takes(xen.PVH, Policy{Leaves: []Leaf{{Regs: [4]uint32{8, 0x68747541, 0x444d4163, 0x69746e65}}}})
+	require.EqualError(t, leafy, "the CPU of the host lacks leaf 0x8")
+	h.MaxLeaf[xen.PVH] = 0xd
 	guest := func(change func(string) string) Policy {
 		all, err := ParsePolicies(change(policy))
 		require.NoError(t, err)
@@ -114,10 +145,12 @@ func TestRefusesWhatItDoesNotKnow(t *testing.T) {
 		_, err := ParsePolicies(text)
 		require.Error(t, err)
 	}
-	_, err := ParseHost(strings.Replace(good, "HVM Max", "HVM Most", 2), strings.ReplaceAll(read(t, "policies-head.out"), "Raw", "Host"))
+	_, err := ParseHost(strings.Replace(good, "HVM Max", "HVM Most", 2), read(t, "policies.out"))
 	require.ErrorContains(t, err, "HVM Max")
 	_, err = ParseHost(good, read(t, "policies-head.out"))
 	require.ErrorContains(t, err, "vendor")
+	_, err = ParseHost(good, strings.Replace(read(t, "policies.out"), "HVM Max policy", "HVM Most policy", 1))
+	require.ErrorContains(t, err, "no policy HVM Max")
 }
 
 // hosts of one vendor, whose domains get a part of what they could.
@@ -195,6 +228,11 @@ func TestLevelHidesNoMoreThanNeeded(t *testing.T) {
 		"0x1:ecx=" + strings.Repeat("x", 30) + "0x",
 		"0x7,0:ebx=" + strings.Repeat("x", 26) + "0xxxxx",
 	}, lines)
+	a.MaxLeaf, b.MaxLeaf = map[xen.Type]uint32{xen.PVH: 0x16}, map[xen.Type]uint32{xen.PVH: 0xd}
+	lines, err = Level(xen.PVH, a, b)
+	require.NoError(t, err)
+	assert.Equal(t, "0x0:eax=00000000000000000000000000001101", lines[0])
+	assert.Len(t, lines, 3)
 	b.Vendor = "W"
 	_, err = Level(xen.PVH, a, b)
 	require.ErrorIs(t, err, errors.ErrUnsupported)
@@ -203,7 +241,7 @@ func TestLevelHidesNoMoreThanNeeded(t *testing.T) {
 }
 
 func TestRead(t *testing.T) {
-	sets, policies := read(t, "sets.out"), strings.ReplaceAll(read(t, "policies-head.out"), "Raw", "Host")
+	sets, policies := read(t, "sets.out"), read(t, "policies.out")
 	r := dom0test.Func(func(_ context.Context, cmd dom0.Cmd) error {
 		text := map[string]string{"/x/xen-cpuid": sets, "/x/xen-cpuid -p": policies, "/x/xen-cpuid -p 5": policy}[strings.Join(cmd.Args, " ")]
 		require.NotEmpty(t, text, "%v", cmd.Args)

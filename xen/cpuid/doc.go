@@ -2,8 +2,9 @@
 // are concerned, and hides from a domain what some of them lack.
 //
 // A domain sees the CPU of the host that it was started on, through a policy of
-// Xen. A move, or a restore, takes the policy along, and the target refuses it
-// if it has a feature that the target can not give:
+// Xen. A move, or a restore, takes the policy along. What the target can not
+// give, it mostly takes away without a word (Xen 4.17 looks at the highest leaf
+// and two MSRs), and a program that goes on using it dies. So look before:
 //
 //	there, err := cpuid.Read(ctx, islay, "")            // xen-cpuid in that host's dom0
 //	guest, err := cpuid.ReadDomain(ctx, curacao, "", domid)

@@ -11,10 +11,11 @@ import (
 func ExampleLevel() {
 	newer := cpuid.Set{"7b0": 1<<5 | 1<<0} // avx2, fsgsbase
 	older := cpuid.Set{"7b0": 1 << 0}
-	hosts := []cpuid.Host{
-		{Vendor: "GenuineIntel", Max: map[xen.Type]cpuid.Set{xen.PVH: newer}, Usual: map[xen.Type]cpuid.Set{xen.PVH: newer}},
-		{Vendor: "GenuineIntel", Max: map[xen.Type]cpuid.Set{xen.PVH: older}, Usual: map[xen.Type]cpuid.Set{xen.PVH: older}},
+	host := func(s cpuid.Set) cpuid.Host { // as of Read
+		sets := map[xen.Type]cpuid.Set{xen.PVH: s}
+		return cpuid.Host{Vendor: "GenuineIntel", Max: sets, Usual: sets, MaxLeaf: map[xen.Type]uint32{xen.PVH: 13}}
 	}
+	hosts := []cpuid.Host{host(newer), host(older)}
 	fmt.Println(newer.Minus(older))
 	guest := cpuid.Policy{Leaves: []cpuid.Leaf{
 		{Leaf: 0, Subleaf: -1, Regs: [4]uint32{13, 0x756e6547, 0x6c65746e, 0x49656e69}},

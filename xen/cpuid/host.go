@@ -19,6 +19,8 @@ type Host struct {
 	Vendor string
 	Max    map[xen.Type]Set // what a domain can be given
 	Usual  map[xen.Type]Set // what it is given if nothing else is said
+	// MaxLeaf is the highest of the basic leaves that a domain can have.
+	MaxLeaf map[xen.Type]uint32
 }
 
 // Read asks the xen-cpuid of a dom0. tool is its path; "" looks for it in this
@@ -50,7 +52,7 @@ func ParseHost(sets, policies string) (Host, error) {
 	if err != nil {
 		return Host{}, err
 	}
-	h := Host{Vendor: said["Host"].Vendor(), Max: make(map[xen.Type]Set), Usual: make(map[xen.Type]Set)}
+	h := Host{Vendor: said["Host"].Vendor(), Max: make(map[xen.Type]Set), Usual: make(map[xen.Type]Set), MaxLeaf: make(map[xen.Type]uint32)}
 	if h.Vendor == "" {
 		return Host{}, errors.New("cpuid: xen-cpuid -p does not tell the vendor")
 	}
@@ -62,6 +64,11 @@ func ParseHost(sets, policies string) (Host, error) {
 			}
 			into[typ] = set
 		}
+		most, ok := said[name+" Max"]
+		if !ok {
+			return Host{}, fmt.Errorf("cpuid: xen-cpuid -p shows no policy %s Max", name)
+		}
+		h.MaxLeaf[typ] = most.MaxLeaf()
 	}
 	return h, nil
 }
@@ -101,8 +108,9 @@ func find(tool string) (string, error) {
 
 // MissingError says what a host lacks. It matches errors.ErrUnsupported.
 type MissingError struct {
-	Vendor  string    // the CPU that the domain was started on, if it is another vendor's
-	Missing []Feature // otherwise
+	Vendor  string // the CPU that the domain was started on, if it is another vendor's
+	Leaf    uint32 // the domain's highest leaf, if it is above the host's
+	Missing []Feature
 }
 
 // Error reads as "the CPU of the host lacks avx2, rdrand".
@@ -111,6 +119,9 @@ func (e *MissingError) Error() string {
 		return "the domain was started on a CPU of another vendor: " + strconv.Quote(e.Vendor)
 	}
 	var all []string
+	if e.Leaf != 0 {
+		all = append(all, fmt.Sprintf("leaf 0x%x", e.Leaf))
+	}
 	for _, f := range e.Missing {
 		all = append(all, f.String())
 	}
@@ -121,14 +132,19 @@ func (e *MissingError) Error() string {
 func (e *MissingError) Unwrap() error { return errors.ErrUnsupported }
 
 // Takes says whether a domain of type t that sees p can go on here; if not, the
-// error is a *MissingError.
+// error is a *MissingError. Xen itself looks at little more than the highest
+// leaf, and takes away silently what it has not.
 func (h Host) Takes(t xen.Type, p Policy) error {
 	if vendor := p.Vendor(); vendor != h.Vendor {
 		return &MissingError{Vendor: vendor}
 	}
 	words := slices.Sorted(maps.Keys(h.Max[t]))
-	if missing := p.Set(words...).Minus(h.Max[t]); len(missing) > 0 {
-		return &MissingError{Missing: missing}
+	lacks := MissingError{Missing: p.Set(words...).Minus(h.Max[t])}
+	if leaf := p.MaxLeaf(); leaf > h.MaxLeaf[t] {
+		lacks.Leaf = leaf
+	}
+	if len(lacks.Missing) > 0 || lacks.Leaf != 0 {
+		return &lacks
 	}
 	return nil
 }

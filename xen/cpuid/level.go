@@ -25,14 +25,20 @@ func Level(t xen.Type, hosts ...Host) ([]string, error) {
 		return nil, errors.New("cpuid: no hosts to level")
 	}
 	usual, common := Set{}, hosts[0].Max[t]
+	least, most := hosts[0].MaxLeaf[t], uint32(0)
 	for _, h := range hosts {
 		if h.Vendor != hosts[0].Vendor {
 			return nil, &MissingError{Vendor: h.Vendor}
 		}
 		usual = usual.or(h.Usual[t])
 		common = common.and(h.Max[t])
+		least, most = min(least, h.MaxLeaf[t]), max(most, h.MaxLeaf[t])
 	}
-	return hide(usual.Minus(common)), nil
+	lines := hide(usual.Minus(common))
+	if least < most {
+		lines = append([]string{fmt.Sprintf("0x0:eax=%032b", least)}, lines...)
+	}
+	return lines, nil
 }
 
 // hide makes the lines: a register is 32 characters from bit 31 to bit 0, 0 for

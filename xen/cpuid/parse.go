@@ -144,6 +144,16 @@ func (p Policy) Set(words ...string) Set {
 	return set
 }
 
+// MaxLeaf is the highest basic leaf, as leaf 0 tells it.
+func (p Policy) MaxLeaf() uint32 {
+	for _, l := range p.Leaves {
+		if l.Leaf == 0 {
+			return l.Regs[0]
+		}
+	}
+	return 0
+}
+
 // Vendor is the name in leaf 0, as GenuineIntel, or "" if there is none.
 func (p Policy) Vendor() string {
 	for _, l := range p.Leaves {
