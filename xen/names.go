@@ -8,6 +8,9 @@ import (
 var (
 	nameForm   = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 	deviceForm = regexp.MustCompile(`^xvd[a-p]$`)
+	drivesForm = regexp.MustCompile(`^hd[a-d]$`)
+	bootForm   = regexp.MustCompile(`^[cdn]{0,3}$`)
+	cpuidForm  = regexp.MustCompile(`^0x[0-9a-f]{1,8}(,[0-9]{1,2})?:(e[abcd]x=[01x]{32})(,e[abcd]x=[01x]{32}){0,3}$`)
 	linkForm   = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9_.-]{0,14}$`)
 )
 
@@ -19,6 +22,12 @@ func ValidName(name string) bool {
 	return nameForm.MatchString(name) &&
 		!strings.HasSuffix(name, "--incoming") && !strings.HasSuffix(name, "--migratedaway")
 }
+
+// ValidDisk reports whether a disk of a guest can have this name: xvda to xvdp.
+func ValidDisk(dev string) bool { return deviceForm.MatchString(dev) }
+
+// ValidDrive reports whether a CD-ROM drive can have this name: hda to hdd.
+func ValidDrive(dev string) bool { return drivesForm.MatchString(dev) }
 
 // validLink reports whether a network interface in dom0 can have this name and
 // xl can be told so: no comma, no blank, nothing that reads as an option.

@@ -4,11 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/xenhost/xenhost/xen"
 )
 
-// Check implements xen.Checker. The Fake has every kernel, ramdisk and bridge;
+// Check implements xen.Checker. The Fake has every kernel and ramdisk;
 // Fail("check", err) is for a host that lacks one.
 func (f *Fake) Check(ctx context.Context, spec xen.Spec) error {
 	return f.do(ctx, "check", spec.Name, func() error {
@@ -17,6 +18,11 @@ func (f *Fake) Check(ctx context.Context, spec xen.Spec) error {
 		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
+		for _, vif := range spec.Vifs {
+			if f.opts.Bridges != nil && !slices.Contains(f.opts.Bridges, vif.Bridge) {
+				return fmt.Errorf("bridge %s: %w", vif.Bridge, fs.ErrNotExist)
+			}
+		}
 		return f.room(spec)
 	})
 }
@@ -27,7 +33,7 @@ func (f *Fake) room(spec xen.Spec) error {
 		if d.spec.UUID == spec.UUID {
 			return fmt.Errorf("its UUID runs already as %s: %w", d.spec.Name, fs.ErrExist)
 		}
-		if d.spec.Name == spec.Name {
+		if d.spec.Name == spec.Name && !d.zombie {
 			return fmt.Errorf("a domain has this name: %w", fs.ErrExist)
 		}
 	}

@@ -3,7 +3,11 @@ package xentest
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
+	"slices"
+
+	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
 )
@@ -45,15 +49,41 @@ func (f *Fake) admit(spec xen.Spec) error {
 	if err := f.room(spec); err != nil {
 		return err
 	}
+	return f.fits(spec)
+}
+
+// fits says why its disks or vifs can not be had.
+func (f *Fake) fits(spec xen.Spec) error {
 	for _, disk := range spec.Disks {
-		if !f.opts.AnyDisk {
-			if _, err := os.Stat(disk.Path); err != nil {
-				return fmt.Errorf("disk %s: %w: %v", disk.Dev, xen.ErrInvalid, err) //nolint:errorlint // not fs.ErrNotExist: that is the domain
-			}
+		if disk.Path == "" {
+			continue // an empty drive
 		}
-		if user := f.userOf(disk); user != nil {
+		if err := f.opens(disk.Path); err != nil {
+			return fmt.Errorf("disk %s: %w", disk.Dev, err)
+		}
+		if user := f.userOf(disk, spec.UUID); user != nil {
 			return fmt.Errorf("disk %s: %s is used by %s: %w", disk.Dev, disk.Path, user.spec.Name, xen.ErrBusy)
 		}
+	}
+	for _, vif := range spec.Vifs {
+		if err := f.plug(vif); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plug says whether a vif can be brought up in dom0. The caller holds mu.
+func (f *Fake) plug(vif xen.Vif) error {
+	for _, d := range f.domains {
+		for _, other := range d.spec.Vifs {
+			if other.Name == vif.Name && !d.zombie {
+				return fmt.Errorf("vif %s: %s has one of this name: %w", vif.Name, d.spec.Name, fs.ErrExist)
+			}
+		}
+	}
+	if f.opts.Bridges != nil && !slices.Contains(f.opts.Bridges, vif.Bridge) {
+		return fmt.Errorf("vif %s: there is no bridge %s: %w", vif.Name, vif.Bridge, xen.ErrInvalid)
 	}
 	return nil
 }
@@ -61,8 +91,12 @@ func (f *Fake) admit(spec xen.Spec) error {
 // add puts a new domain on the list, with a domid that was never used.
 func (f *Fake) add(spec xen.Spec) *domain {
 	f.lastID++
-	d := &domain{spec: spec, id: f.lastID, gone: make(chan struct{}), guest: newGuest(spec)}
+	spec.MaxMemory, spec.MaxVCPUs = max(spec.MaxMemory, spec.Memory), max(spec.MaxVCPUs, spec.VCPUs)
+	d := &domain{spec: spec, id: f.lastID, gone: make(chan struct{}), guest: newGuest(spec), pins: make(map[int]pin)}
 	f.domains[d.id] = d
+	if f.opts.Program == nil {
+		d.guest.console.echo(d.spec.Name + " login: ")
+	}
 	return d
 }
 
@@ -83,12 +117,12 @@ func (f *Fake) start(d *domain) {
 	})
 }
 
-// userOf returns the domain that has the same file or device where one of the
-// two would write.
-func (f *Fake) userOf(disk xen.Disk) *domain {
+// userOf returns the domain, other than the other half of a move of id, that
+// has the same file or device where one of the two would write.
+func (f *Fake) userOf(disk xen.Disk, id uuid.UUID) *domain {
 	for _, d := range f.domains {
 		for _, other := range d.spec.Disks {
-			if (!disk.ReadOnly || !other.ReadOnly) && sameFile(disk.Path, other.Path) {
+			if d.spec.UUID != id && !d.zombie && (!disk.ReadOnly || !other.ReadOnly) && sameFile(disk.Path, other.Path) {
 				return d
 			}
 		}
@@ -113,13 +147,28 @@ func (f *Fake) free() int64 {
 	return free
 }
 
+// cpus is how many the host has.
+const cpus = 4
+
+// virtCaps are those of a host on which PV domains can not move live.
+func virtCaps() []string { return []string{"pv", "hvm", "hap"} }
+
+// Features implements xen.Featurer.
+func (f *Fake) Features(ctx context.Context) (features xen.Features, err error) {
+	err = f.do(ctx, "features", "", func() error {
+		features = xen.FeaturesOf(virtCaps())
+		return nil
+	})
+	return features, err
+}
+
 // Info implements xen.Domains.
 func (f *Fake) Info(ctx context.Context) (info xen.HostInfo, err error) {
 	err = f.do(ctx, "info", "", func() error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		info = xen.HostInfo{
-			Hostname: f.opts.Hostname, XenVersion: "4.17.7", VirtCaps: []string{"pv", "hvm", "hap"}, CPUs: 4,
+			Hostname: f.opts.Hostname, XenVersion: "4.17.7", VirtCaps: virtCaps(), CPUs: cpus, Scheduler: "credit2",
 			TotalMemory: f.opts.Memory + 1<<30, FreeMemory: f.free(),
 		}
 		return nil

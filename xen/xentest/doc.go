@@ -15,6 +15,13 @@
 // guest's disks and answer on sockets, blocks while the guest is paused, and
 // never outlives its domain. See [Program].
 //
-// [TestDomains] is the suite: what it asks of a driver is what the interfaces
-// of package xen promise.
+// Beyond xen.Domains the Fake plays every role of package xen: devices, media,
+// sizes, shares, configurations, consoles, screens, and save streams that go
+// from one Fake to another. SendTo and ReceiveFrom are the two halves of a live
+// migration, with the words that xl's halves say, and end as xl's do wherever
+// the stream breaks. IgnoreShutdown makes a guest deaf, KeepZombie leaves a
+// domain dying.
+//
+// [TestDomains] and [TestRoles] are the suites: what they ask of a driver is
+// what the interfaces of package xen promise.
 package xentest

@@ -2,6 +2,7 @@ package xentest
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"time"
 
@@ -99,6 +100,11 @@ func (f *Fake) Destroy(ctx context.Context, id uuid.UUID) error {
 			return fs.ErrNotExist
 		}
 		f.kill(d)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if d.zombie {
+			return fmt.Errorf("%w: domid %d is destroyed, and still on the list", xen.ErrDirty, d.id)
+		}
 		return nil
 	})
 }
@@ -120,8 +126,11 @@ func (f *Fake) kill(d *domain) {
 // PowerOff pulls the host's plug: every guest is gone at once, and every verb
 // answers ErrOff. What the guests had written stays in their disks.
 func (f *Fake) PowerOff() {
+	f.power.Lock()
+	defer f.power.Unlock()
 	f.mu.Lock()
 	f.off = true
+	clear(f.linger)
 	var all []*domain
 	for _, d := range f.domains {
 		all = append(all, d)
@@ -132,10 +141,40 @@ func (f *Fake) PowerOff() {
 	for _, d := range all {
 		f.kill(d)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, d := range all {
+		if f.domains[d.id] == d {
+			delete(f.domains, d.id) // a zombie
+		}
+	}
+}
+
+// KeepZombie has the domain with this UUID, once it ends, stay on the list as a
+// zombie: without a name, dying, its memory not free, as when another domain
+// still maps a page of it. Destroy then says xen.ErrDirty.
+func (f *Fake) KeepZombie(id uuid.UUID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.linger[id] = true
+}
+
+// ReapZombies frees the zombies.
+func (f *Fake) ReapZombies() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.linger)
+	for id, d := range f.domains {
+		if d.zombie {
+			delete(f.domains, id)
+		}
+	}
 }
 
 // PowerOn boots the host again: no guests, domids count from 1.
 func (f *Fake) PowerOn() {
+	f.power.Lock() // not before all is off
+	defer f.power.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.off {

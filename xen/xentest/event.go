@@ -9,8 +9,9 @@ import (
 	"github.com/xenhost/xenhost/xen"
 )
 
-// IgnoreShutdown makes the guest with this UUID deaf to Shutdown, now and in
-// later starts.
+// IgnoreShutdown makes the guest with this UUID deaf, now and in later starts:
+// to Shutdown and to all else that it is asked for, which is to reboot, to
+// suspend for a Save, to give back memory or vCPUs, to let go of a disk.
 func (f *Fake) IgnoreShutdown(id uuid.UUID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -22,7 +23,8 @@ func (f *Fake) IgnoreShutdown(id uuid.UUID) {
 func (f *Fake) GuestPoweroff(id uuid.UUID) error { return f.event(id, xen.Poweroff) }
 
 // GuestReboot is the guest's own reboot: with on_reboot "restart" (or empty)
-// the same domain starts again with a new domid.
+// the same domain starts again with a new domid, as UpdateConfig said, or with
+// what was changed while it ran. Pins are lost.
 func (f *Fake) GuestReboot(id uuid.UUID) error { return f.event(id, xen.Reboot) }
 
 // GuestCrash ends the guest in the middle of what it does; on_crash says what
@@ -61,8 +63,14 @@ func (f *Fake) event(id uuid.UUID, why xen.Reason) error {
 		d.setState(shutState(why))
 		d.reason = why
 	case "restart":
+		spec := d.spec
+		if d.next != nil {
+			spec = *d.next
+		}
 		f.remove(d, xen.Reboot)
-		f.start(f.add(d.spec))
+		if spec.Need() <= f.free() { // else its monitor gives up
+			f.start(f.add(spec))
+		}
 	default:
 		f.remove(d, why)
 	}

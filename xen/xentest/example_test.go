@@ -2,7 +2,10 @@ package xentest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"time"
 
 	"github.com/google/uuid"
@@ -73,4 +76,69 @@ func ExampleProgram() {
 	// Output:
 	// web1 ends; alive: true
 	// web1 ends; alive: false
+}
+
+// Devices, and a disk that two domains can not have at a time.
+func ExampleFake_AttachDisk() {
+	ctx := context.Background()
+	host := xentest.New(&xentest.Options{AnyDisk: true})
+	web1 := xen.Spec{Name: "web1", UUID: uuid.New(), Type: xen.PVH, Memory: 128 << 20, VCPUs: 1, Kernel: "/boot/vmlinuz"}
+	web2 := web1.Clone()
+	web2.Name, web2.UUID = "web2", uuid.New()
+	for _, spec := range []xen.Spec{web1, web2} {
+		if _, err := host.Create(ctx, spec, nil); err != nil {
+			fmt.Println(err)
+		}
+	}
+	data := xen.Disk{Dev: "xvdb", Path: "/dev/guests/data"}
+	fmt.Println(host.AttachDisk(ctx, web1.UUID, data))
+	err := host.AttachDisk(ctx, web2.UUID, data)
+	fmt.Println(errors.Is(err, xen.ErrBusy))
+	fmt.Println(host.DetachDisk(ctx, web1.UUID, "xvdb"), host.AttachDisk(ctx, web2.UUID, data))
+	// Output:
+	// <nil>
+	// true
+	// <nil> <nil>
+}
+
+// A domain is saved on one host and goes on on another.
+func ExampleFake_Save() {
+	ctx := context.Background()
+	curacao, islay := xentest.New(nil), xentest.New(&xentest.Options{Hostname: "islay"})
+	spec := xen.Spec{Name: "web1", UUID: uuid.New(), Type: xen.PVH, Memory: 128 << 20, VCPUs: 1, Kernel: "/boot/vmlinuz"}
+	if _, err := curacao.Create(ctx, spec, nil); err != nil {
+		fmt.Println(err)
+	}
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(curacao.Save(ctx, spec.UUID, w, nil)) }()
+	domain, err := islay.Restore(ctx, spec, r, nil)
+	fmt.Println(domain.Name, domain.State, err)
+	fmt.Print(islay)
+	// Output:
+	// web1 running <nil>
+	// Name                        ID    Mem VCPUs  State
+	// web1                         1    128     1  r-----
+}
+
+// The receiver gives up: the guest runs on at the sender.
+func ExampleFake_SendTo() {
+	ctx := context.Background()
+	curacao, islay := xentest.New(nil), xentest.New(nil)
+	spec := xen.Spec{Name: "web1", UUID: uuid.New(), Type: xen.PVH, Memory: 128 << 20, VCPUs: 1, Kernel: "/boot/vmlinuz"}
+	if _, err := curacao.Create(ctx, spec, nil); err != nil {
+		fmt.Println(err)
+	}
+	here, there := net.Pipe()
+	go func() {
+		islay.Fail("receive", errors.New("islay is full"))
+		_, _ = islay.ReceiveFrom(ctx, there, nil)
+		there.Close()
+	}()
+	err := curacao.SendTo(ctx, spec.UUID, here)
+	fmt.Println(err != nil)
+	fmt.Print(curacao)
+	// Output:
+	// true
+	// Name                        ID    Mem VCPUs  State
+	// web1                         1    128     1  r-----
 }

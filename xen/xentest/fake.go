@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -27,29 +28,48 @@ type Options struct {
 	// AnyDisk accepts disk paths that do not exist. Otherwise Create looks at
 	// each path with os.Stat.
 	AnyDisk bool
+	// Bridges are what vifs can be in; nil is any.
+	Bridges []string
 	// Program runs in every guest; nil guests only exist. See Program.
 	Program Program
 }
 
 // Fake is a simulated Xen host: domains with new domids at each start, memory
 // that runs out, disks that one domain at a time may write, guests that power
-// off, reboot, crash or ignore a shutdown, and a plug that can be pulled. It is
-// safe for concurrent use and implements xen.Domains.
+// off, reboot, crash or ignore what they are asked for, zombies, two halves of
+// a migration, and a plug that can be pulled. It is safe for concurrent use and
+// implements xen.Domains and every role of package xen.
 type Fake struct {
 	opts  Options
 	verbs keyed.Mutex[uuid.UUID] // one verb at a time on a domain
+	power sync.Mutex             // held while it is switched off or on
 
 	mu      sync.Mutex
 	off     bool
 	lastID  int
 	domains map[int]*domain
 	deaf    map[uuid.UUID]bool
+	linger  map[uuid.UUID]bool // becomes a zombie when it ends
 	faults  []fault
 }
 
+var _ interface {
+	xen.Domains
+	xen.Saver
+	xen.Resizer
+	xen.Scheduler
+	xen.Devices
+	xen.Media
+	xen.Configurer
+	xen.Rebooter
+	xen.Consoler
+	xen.Screener
+	xen.Featurer
+} = (*Fake)(nil)
+
 // New returns a host that is switched on and has no guests; opts may be nil.
 func New(opts *Options) *Fake {
-	f := &Fake{domains: make(map[int]*domain), deaf: make(map[uuid.UUID]bool)}
+	f := &Fake{domains: make(map[int]*domain), deaf: make(map[uuid.UUID]bool), linger: make(map[uuid.UUID]bool)}
 	if opts != nil {
 		f.opts = *opts
 	}
@@ -64,11 +84,15 @@ func New(opts *Options) *Fake {
 
 // domain is guarded by Fake.mu, but for what its guest guards itself.
 type domain struct {
-	spec    xen.Spec // spec.Name follows Rename
+	spec    xen.Spec  // what it is made of now; changed by change
+	next    *xen.Spec // what it will be after its next reboot; nil: spec
+	pins    map[int]pin
+	screen  net.Listener // of Screen; nil: nobody asked for it
 	id      int
 	state   xen.State
 	reason  xen.Reason    // why it shut down
 	leaving bool          // a guest event is ending it: its program's return means nothing
+	zombie  bool          // gone, but Xen can not free all of it yet
 	gone    chan struct{} // closed when it is off the list
 	ending  xen.Reason    // set before gone is closed; "" is destroyed
 	guest   *Guest
@@ -85,6 +109,9 @@ func (d *domain) view() xen.Domain {
 		v.CPUTime += time.Since(d.since)
 	}
 	v.CPUTime = v.CPUTime.Truncate(100 * time.Millisecond) // what xl shows
+	if d.zombie {
+		v.Name = ""
+	}
 	return v
 }
 
@@ -100,24 +127,44 @@ func (d *domain) setState(s xen.State) {
 	d.state = s
 }
 
-// find needs f.mu.
-func (f *Fake) find(id uuid.UUID) *domain {
-	for _, d := range f.domains {
-		if d.spec.UUID == id {
-			return d
-		}
-	}
-	return nil
+// change changes what d is made of. It needs f.mu.
+func (d *domain) change(do func(*xen.Spec)) {
+	spec := d.spec.Clone()
+	do(&spec)
+	d.spec = spec
+	d.guest.setSpec(spec)
 }
 
-// remove takes d off the list; it needs f.mu and may be called twice.
+// find returns the domain that is most alive of those with this UUID: there
+// are two while it moves inside this host. It needs f.mu.
+func (f *Fake) find(id uuid.UUID) (best *domain) {
+	alive := []xen.State{xen.Running, xen.Paused, xen.Building, xen.Suspended, xen.Stopped, xen.Crashed, xen.Dying}
+	for _, d := range f.domains {
+		if d.spec.UUID == id && (best == nil || slices.Index(alive, d.state) < slices.Index(alive, best.state)) {
+			best = d
+		}
+	}
+	return best
+}
+
+// remove takes d off the list; it needs f.mu and may be called twice. A domain
+// that shall be a zombie stays, without anything that runs.
 func (f *Fake) remove(d *domain, why xen.Reason) {
-	if f.domains[d.id] != d {
+	if f.domains[d.id] != d || d.zombie {
+		return
+	}
+	if d.screen != nil {
+		d.screen.Close()
+	}
+	d.guest.console.end()
+	d.ending = why
+	close(d.gone)
+	if f.linger[d.spec.UUID] {
+		d.setState(xen.Dying)
+		d.zombie = true
 		return
 	}
 	delete(f.domains, d.id)
-	d.ending = why
-	close(d.gone)
 }
 
 // do runs one verb with the faults that were asked for around it.

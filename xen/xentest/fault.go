@@ -8,8 +8,12 @@ type fault struct {
 }
 
 // Fail makes the next op fail with err before it does anything. op is the
-// verb as in xen.Error: create, shutdown, destroy, pause, unpause, rename,
-// list, lookup or info. Faults for one op are used up in order.
+// verb as in xen.Error: create, check, shutdown, destroy, reboot, pause,
+// unpause, rename, list, lookup, info, features, save, restore, attach disk,
+// detach disk, attach vif, detach vif, insert, eject, set memory, set vcpus,
+// vcpus, pin, share, set share, config, update config, console, screen; of a
+// migration send, suspend, receive and start. Faults for one op are used up in
+// order.
 func (f *Fake) Fail(op string, err error) { f.addFault(fault{op: op, err: err}) }
 
 // FailAfter makes the next op that would succeed do its work and then fail

@@ -1,8 +1,10 @@
 package xentest
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"sync"
 
 	"github.com/xenhost/xenhost/xen"
@@ -26,15 +28,17 @@ type Program func(ctx context.Context, g *Guest)
 
 // Guest is what a Program sees of its domain.
 type Guest struct {
-	spec xen.Spec
-	ctx  context.Context // ends when a poweroff is asked for, or with the guest
-	ask  context.CancelFunc
-	dead chan struct{} // closed when the guest has no CPU any more
-	over chan struct{} // closed when the program has returned
+	console *tty
+	ctx     context.Context // ends when a poweroff is asked for, or with the guest
+	ask     context.CancelFunc
+	dead    chan struct{} // closed when the guest has no CPU any more
+	over    chan struct{} // closed when the program has returned
 
 	steps sync.RWMutex // read: a step is under way
 
 	mu      sync.Mutex
+	spec    xen.Spec
+	memory  []byte        // what the program remembers
 	running chan struct{} // closed while the guest is not paused
 	begun   bool
 }
@@ -42,17 +46,48 @@ type Guest struct {
 func newGuest(spec xen.Spec) *Guest {
 	ctx, ask := context.WithCancel(context.Background())
 	return &Guest{
-		spec: spec.Clone(), ctx: ctx, ask: ask,
+		spec: spec.Clone(), console: newTTY(), ctx: ctx, ask: ask,
 		dead: make(chan struct{}), over: make(chan struct{}), running: make(chan struct{}),
 	}
 }
 
-// Spec returns what the domain was created from.
-func (g *Guest) Spec() xen.Spec { return g.spec.Clone() }
+// Spec returns what the domain is made of now.
+func (g *Guest) Spec() xen.Spec {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.spec.Clone()
+}
+
+func (g *Guest) setSpec(spec xen.Spec) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.spec = spec.Clone()
+}
+
+// Remember keeps a copy of data as the guest's memory: what Save and a
+// migration carry along, and what is lost at a reboot.
+func (g *Guest) Remember(data []byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.memory = bytes.Clone(data)
+}
+
+// Memory returns what was remembered last, before a Save or a migration too. A
+// Program finds out by it that it goes on and does not boot.
+func (g *Guest) Memory() []byte {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return bytes.Clone(g.memory)
+}
+
+// Console is the guest's side of its console. Write never waits: what nobody
+// reads is kept up to 64 KiB. Read waits for what Fake.Console gets written,
+// and ends with the guest.
+func (g *Guest) Console() io.ReadWriter { return guestSide{g.console} }
 
 // Disk returns the path behind a device as xvda, or "" if there is none.
 func (g *Guest) Disk(dev string) string {
-	for _, d := range g.spec.Disks {
+	for _, d := range g.Spec().Disks {
 		if d.Dev == dev {
 			return d.Path
 		}

@@ -73,11 +73,11 @@ func (f *Fake) Rename(ctx context.Context, id uuid.UUID, name string) error {
 			return fs.ErrNotExist
 		}
 		for _, other := range f.domains {
-			if other != d && other.spec.Name == name {
+			if other != d && other.spec.Name == name && !other.zombie {
 				return fmt.Errorf("a domain is called %s: %w", name, fs.ErrExist)
 			}
 		}
-		d.spec.Name = name
+		d.change(func(s *xen.Spec) { s.Name = name })
 		return nil
 	})
 }

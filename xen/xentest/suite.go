@@ -32,6 +32,15 @@ type Harness struct {
 	// CreateTakes is how long Create works at least: one that is cancelled is
 	// cancelled then. 0: before it begins.
 	CreateTakes time.Duration
+	// Boots tells how often the guest has booted, on a host where the suite
+	// shall prove by it that a guest went on, or did not; nil: it is not asked.
+	Boots func(t *testing.T, spec xen.Spec) int
+	// Disk returns one more path that a disk can have, used by nobody. TestRoles
+	// needs it.
+	Disk func(t *testing.T) string
+	// Image returns the path of an image that a CD-ROM drive can have. TestRoles
+	// needs it for HVM.
+	Image func(t *testing.T) string
 	// Skip names cases, as "PVH/busy disk", with the reason why they can not
 	// run here.
 	Skip map[string]string
@@ -44,7 +53,7 @@ func TestDomains(t *testing.T, h Harness) {
 		h.Types = []xen.Type{xen.PVH}
 	}
 	for i, typ := range h.Types {
-		name := map[xen.Type]string{xen.PVH: "PVH", xen.PV: "PV"}[typ]
+		name := groupName(typ)
 		t.Run(name, func(t *testing.T) {
 			s := h.begin(t, name, typ)
 			s.life(t)
@@ -55,6 +64,10 @@ func TestDomains(t *testing.T, h Harness) {
 	}
 	t.Run("hostile", func(t *testing.T) { h.begin(t, "hostile", h.Types[0]).hostile(t) })
 	t.Run("nothing", func(t *testing.T) { h.begin(t, "nothing", h.Types[0]).nothing(t) })
+}
+
+func groupName(typ xen.Type) string {
+	return map[xen.Type]string{xen.PVH: "PVH", xen.PV: "PV", xen.HVM: "HVM"}[typ]
 }
 
 // suite is one group of cases on one host.

@@ -36,6 +36,9 @@ type Limits struct {
 	Create   time.Duration // 180 s
 	Shutdown time.Duration // until the guest has said that it heard: 75 s
 	Destroy  time.Duration // until the domain is off the list: 120 s
+	Attach   time.Duration // a disk, a vif, a CD: 60 s
+	Detach   time.Duration // 30 s
+	Resize   time.Duration // until the guest has the memory or vCPUs that it was asked to have: 60 s
 }
 
 // Driver runs the xl command of one dom0. It is safe for concurrent use: verbs
@@ -47,7 +50,19 @@ type Driver struct {
 	names   keyed.Mutex[struct{}] // xl looks at names and memory first and takes them later
 }
 
-var _ xen.Domains = (*Driver)(nil)
+var _ interface {
+	xen.Domains
+	xen.Saver
+	xen.Resizer
+	xen.Scheduler
+	xen.Devices
+	xen.Media
+	xen.Configurer
+	xen.Rebooter
+	xen.Consoler
+	xen.Screener
+	xen.Featurer
+} = (*Driver)(nil)
 
 // New returns a driver that runs xl through r; opts may be nil.
 func New(r dom0.Runner, opts *Options) *Driver {
@@ -64,6 +79,9 @@ func New(r dom0.Runner, opts *Options) *Driver {
 		{&d.opts.Limits.Create, 3 * time.Minute},
 		{&d.opts.Limits.Shutdown, 75 * time.Second},
 		{&d.opts.Limits.Destroy, 2 * time.Minute},
+		{&d.opts.Limits.Attach, time.Minute},
+		{&d.opts.Limits.Detach, 30 * time.Second},
+		{&d.opts.Limits.Resize, time.Minute},
 	} {
 		if *def.field == 0 {
 			*def.field = def.value
@@ -107,6 +125,26 @@ func (d *Driver) on(ctx context.Context, op, name string, id uuid.UUID, work fun
 		err = work()
 	}
 	return wrap(op, name, err)
+}
+
+// onLive does work on a domain that runs or is paused.
+func (d *Driver) onLive(ctx context.Context, op string, id uuid.UUID, work func(dom xen.Domain) error) error {
+	return d.on(ctx, op, id.String(), id, func() error {
+		dom, err := d.lookup(ctx, id)
+		if err != nil {
+			return err
+		}
+		if dom.State != xen.Running && dom.State != xen.Paused {
+			return fmt.Errorf("domain is %s: %w", dom.State, xen.ErrBusy)
+		}
+		return work(dom)
+	})
+}
+
+// after is a context for what must be done although ctx may have ended: to
+// look, and to put things back.
+func (d *Driver) after(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), limit)
 }
 
 func wrap(op, name string, err error) error {

@@ -9,25 +9,22 @@ import (
 	"github.com/xenhost/xenhost/xen"
 )
 
-// errNoAnswer: the guest did not react to a request.
-var errNoAnswer = errors.New("guest did not answer")
-
 var (
 	// talk is what xl says when all is well.
-	talk = regexp.MustCompile(`^(Parsing config from|got a tsc mode string|Shutting down domain|Rebooting domain|Waiting for|Saving to|Loading new save)|^(libxl|xc|xl): (warning|notice|info|progress|detail|debug):|^(W|w)arning`)
+	talk = regexp.MustCompile(`^(Parsing config from|got a tsc mode string|Shutting down domain|Rebooting domain|Waiting for|Saving to|Loading new save|Savefile contains|setting dom\d)|^(libxl|xc|xl): (warning|notice|info|progress|detail|debug):|^(W|w)arning|^WARNING`)
 	// place is where in libxl's source a message comes from.
 	place = regexp.MustCompile(`^(libxl|xc): (critical|error): (panic: )?([a-z0-9_]+\.c:\d+:( )?([a-z0-9_]+: )?)?(Domain \d+:)?`)
 	// exits says only that some script failed; what the script said comes next.
 	exits = regexp.MustCompile(`libxl_report_child_exitstatus`)
 	// What the classes of errors are called in xl's words.
-	notThere    = regexp.MustCompile(`is an invalid domain identifier \(rc=-6\)|Domain '.*' does not exist|maybe this domain does not exist|unable to get domain type|unable to find domain info|No such process`)
-	isThere     = regexp.MustCompile(`Domain with name ".*" already exists|device already exists in xenstore`)
+	notThere    = regexp.MustCompile(`is an invalid domain identifier \(rc=-6\)|Domain '.*' does not exist|maybe this domain does not exist|unable to get domain type|unable to find domain info|No such process|^Error: Device .* not connected|^Unknown device`)
+	isThere     = regexp.MustCompile(`Domain with name ".*" already exists|device already exists in xenstore|An interface with name .* already exists`)
 	noMemory    = regexp.MustCompile(`[Oo]ut of memory|Cannot allocate memory|[Ff]ailed to free memory for the domain|cannot claim memory`)
 	busy        = regexp.MustCompile(`is mounted .*in (a guest|the privileged) domain`)
-	invalid     = regexp.MustCompile(`failed to stat|failed to open file|Could not find bridge device|config parsing error|Invalid parameter|out of range|must be less than or equal`)
+	invalid     = regexp.MustCompile(`failed to stat|failed to open file|Could not find bridge device|config parsing error|Invalid parameter|out of range|must be less than or equal|Setting vcpu affinity: Invalid argument|however maxcpus is|Failed to open cdrom file`)
 	timedOut    = regexp.MustCompile(`timed out while waiting for .* to be removed|because of timeout`)
 	silent      = regexp.MustCompile(`guest didn't acknowledge|did not respond to suspend request`)
-	unsupported = regexp.MustCompile(`Failed to enable logdirty|requires an HVM domain|PV control interface not available`)
+	unsupported = regexp.MustCompile(`Failed to enable logdirty|requires an HVM domain|PV control interface not available|Failed to set CPUID policy`)
 	// missing follows every failed create, so it means something only in the
 	// first line.
 	missing = regexp.MustCompile(`Non-existant domain`)
@@ -102,7 +99,7 @@ func meaning(line string) error {
 	case timedOut.MatchString(line):
 		return xen.ErrDirty
 	case silent.MatchString(line):
-		return errNoAnswer
+		return xen.ErrNoAnswer
 	case unsupported.MatchString(line):
 		return errors.ErrUnsupported
 	}

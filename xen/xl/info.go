@@ -25,6 +25,15 @@ func (d *Driver) info(ctx context.Context) (xen.HostInfo, error) {
 	return parseInfo(a.stdout)
 }
 
+// Features implements xen.Featurer by what xl info says of the host.
+func (d *Driver) Features(ctx context.Context) (xen.Features, error) {
+	info, err := d.info(ctx)
+	if err != nil {
+		return xen.Features{}, wrap("features", "", err)
+	}
+	return xen.FeaturesOf(info.VirtCaps), nil
+}
+
 // parseInfo reads the lines `key : value`; memory is in MiB there.
 func parseInfo(text string) (info xen.HostInfo, err error) {
 	values := make(map[string]string)
@@ -33,6 +42,7 @@ func parseInfo(text string) (info xen.HostInfo, err error) {
 		values[strings.TrimSpace(key)] = strings.TrimSpace(value)
 	}
 	info.Hostname, info.XenVersion = values["host"], values["xen_version"]
+	info.Scheduler = values["xen_scheduler"]
 	info.VirtCaps = strings.Fields(values["virt_caps"])
 	var cpus int64
 	for _, n := range []struct {

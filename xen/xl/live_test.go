@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,6 +53,30 @@ func TestLive(t *testing.T) {
 	})
 }
 
+// TestRolesLive is the suite of the other roles on the Xen of this host.
+func TestRolesLive(t *testing.T) {
+	tier.Require(t, tier.Dom0)
+	guests := &guests{}
+	image := filepath.Join(t.TempDir(), "image.iso")
+	require.NoError(t, os.WriteFile(image, make([]byte, 1<<20), 0o600))
+	xentest.TestRoles(t, xentest.Harness{
+		New:    func(*testing.T) xen.Domains { return xl.New(dom0.Local{}, nil) },
+		Spec:   func(t *testing.T, typ xen.Type) xen.Spec { return guests.onVolume(t, typ) },
+		Types:  []xen.Type{xen.PVH, xen.PV, xen.HVM},
+		Booted: booted,
+		Boots:  boots,
+		Disk:   guests.volume,
+		Image:  func(*testing.T) string { return image },
+	})
+}
+
+// TestLabFull runs in the dom0 of a real Xen host what is too long for every
+// change.
+func TestLabFull(t *testing.T) {
+	islay := xenlab.StartFull(t, "islay").MustHost(t, "islay")
+	islay.Test(t, "github.com/xenhost/xenhost/xen/xl", &xenlab.TestOptions{Run: "TestRolesLive", Timeout: 40 * time.Minute})
+}
+
 // guests makes specs that differ in all that must differ, the same in each run.
 type guests struct{ n int }
 
@@ -64,8 +89,11 @@ func (g *guests) next(typ xen.Type) xen.Spec {
 		Disks:   []xen.Disk{{Dev: "xvda", Path: fmt.Sprintf("/dev/guests/suite%d", g.n)}},
 		Vifs:    []xen.Vif{{Name: fmt.Sprintf("suite%d.0", g.n), Bridge: "xenint", MAC: xen.MAC{0, 0x16, 0x3e, 0, 1, byte(g.n)}}},
 	}
-	if typ == xen.PVH {
+	if typ != xen.PV {
 		spec.TSCMode = "native" // the emulated CPU needs it
+	}
+	if typ == xen.HVM {
+		spec.Kernel, spec.Cmdline = "/lab/vmlinuz", strings.Replace(spec.Cmdline, "hvc0", "ttyS0", 1)
 	}
 	return spec
 }
@@ -75,10 +103,23 @@ func (g *guests) ip() string { return fmt.Sprintf("192.168.0.%d", 100+g.n) }
 func (g *guests) onVolume(t *testing.T, typ xen.Type) xen.Spec {
 	t.Helper()
 	spec := g.next(typ)
-	name := filepath.Base(spec.Disks[0].Path)
+	volume(t, spec.Disks[0].Path)
+	return spec
+}
+
+// volume makes one more.
+func (g *guests) volume(t *testing.T) string {
+	t.Helper()
+	g.n++
+	return volume(t, fmt.Sprintf("/dev/guests/suite%d", g.n))
+}
+
+func volume(t *testing.T, path string) string {
+	t.Helper()
+	name := filepath.Base(path)
 	command(t, "lvcreate", "-y", "-q", "-Wy", "-Zy", "-L", "16m", "-n", name, "guests")
 	t.Cleanup(func() { command(t, "lvremove", "-y", "-q", "guests/"+name) })
-	return spec
+	return path
 }
 
 func command(t *testing.T, argv ...string) string {
@@ -91,8 +132,7 @@ func command(t *testing.T, argv ...string) string {
 // booted waits until the guest answers on its port 80.
 func booted(t *testing.T, spec xen.Spec) {
 	t.Helper()
-	_, ip, _ := strings.Cut(spec.Cmdline, "g.ip=")
-	ip, _, _ = strings.Cut(ip, "/")
+	ip := address(spec)
 	require.Eventually(t, func() bool {
 		conn, err := net.DialTimeout("tcp", net.JoinHostPort(ip, "80"), 2*time.Second)
 		if err == nil {
@@ -100,6 +140,28 @@ func booted(t *testing.T, spec xen.Spec) {
 		}
 		return err == nil
 	}, 3*time.Minute, time.Second, "the guest answers at %s", ip)
+}
+
+func address(spec xen.Spec) string {
+	_, ip, _ := strings.Cut(spec.Cmdline, "g.ip=")
+	ip, _, _ = strings.Cut(ip, "/")
+	return ip
+}
+
+// boots asks the guest how often it has booted: it counts on its disk.
+func boots(t *testing.T, spec xen.Spec) int {
+	t.Helper()
+	var state struct{ Boots int }
+	require.Eventually(t, func() bool {
+		client := http.Client{Timeout: 10 * time.Second}
+		answer, err := client.Get("http://" + address(spec) + "/state")
+		if err != nil {
+			return false
+		}
+		defer answer.Body.Close()
+		return json.NewDecoder(answer.Body).Decode(&state) == nil && state.Boots > 0
+	}, 3*time.Minute, time.Second)
+	return state.Boots
 }
 
 // TestDryRun gives configurations with difficult strings to xl's own parser and

@@ -130,7 +130,7 @@ func TestRecordedInfo(t *testing.T) {
 	info, err := parseInfo(read(t, "info.out"))
 	require.NoError(t, err)
 	assert.Equal(t, xen.HostInfo{
-		Hostname: "ehost", XenVersion: "4.17.7", VirtCaps: []string{"pv", "hvm", "hap", "gnttab-v1", "gnttab-v2"}, CPUs: 1,
+		Hostname: "ehost", XenVersion: "4.17.7", VirtCaps: []string{"pv", "hvm", "hap", "gnttab-v1", "gnttab-v2"}, CPUs: 1, Scheduler: "credit2",
 		TotalMemory: 2047 << 20, FreeMemory: 1124 << 20,
 	}, info)
 	_, err = parseInfo("host : x\n")
@@ -142,30 +142,43 @@ func TestWhatXlSaid(t *testing.T) {
 		means error
 		text  string
 	}{
-		"name-exists":              {fs.ErrExist, `Domain with name "web1" already exists.`},
-		"name-exists-race":         {fs.ErrExist, `Domain with name "web1" already exists.`},
-		"no-bridge":                {xen.ErrInvalid, "script: Could not find bridge device nobr"},
-		"no-disk":                  {xen.ErrInvalid, "Disk vdev=xvda failed to stat: /dev/guests/nodisk: No such file or directory"},
-		"no-kernel":                {xen.ErrInvalid, "failed to open file '/nope': No such file or directory: Internal error"},
-		"no-memory":                {xen.ErrNoMemory, "can't allocate low memory for domain: Out of memory"},
-		"parse-minus":              {xen.ErrInvalid, "/lab/bad.cfg:13: config parsing error near `-1': lexical error"},
-		"create-tsc-mode":          {nil, ""},
-		"destroy-no-id":            {fs.ErrNotExist, "Non-existant domain"},
-		"pause-no-id":              {fs.ErrNotExist, "Pausing domain: No such process"},
-		"pause-no-name":            {fs.ErrNotExist, "nope is an invalid domain identifier (rc=-6)"},
-		"rename-exists":            {fs.ErrExist, `Domain with name "pvh1" already exists.`},
-		"rename-no-id":             {nil, "Can't rename domain '77'."},
-		"shutdown-no-id":           {fs.ErrNotExist, "unable to get domain type for domid=77"},
-		"unpause-not-paused":       {nil, "Unpausing domain: Invalid argument"},
-		"mem-set-above-static-max": {xen.ErrInvalid, "memory_dynamic_max must be less than or equal to memory_static_max"},
-		"cd-insert-pv":             {errors.ErrUnsupported, "cdrom-insert requires an HVM domain"},
-		"block-attach-busy":        {xen.ErrBusy, "script: Device /dev/dm-2 is mounted in a guest domain,"},
-		"block-attach-exists":      {fs.ErrExist, "device already exists in xenstore"},
-		"network-attach-no-bridge": {xen.ErrInvalid, "script: Could not find bridge device nobridge"},
-		"list-no-id":               {fs.ErrNotExist, "Error: Domain '77' does not exist."},
-		"list-no-name":             {fs.ErrNotExist, "nope is an invalid domain identifier (rc=-6)"},
-		"domid-no-name":            {fs.ErrNotExist, "Can't get domid of domain name 'nope', maybe this domain does not exist."},
-		"migrate-pv-no-shadow":     {errors.ErrUnsupported, "Failed to enable logdirty: 95,22,0 (22 = Invalid argument): Internal error"},
+		"name-exists":                {fs.ErrExist, `Domain with name "web1" already exists.`},
+		"name-exists-race":           {fs.ErrExist, `Domain with name "web1" already exists.`},
+		"no-bridge":                  {xen.ErrInvalid, "script: Could not find bridge device nobr"},
+		"no-disk":                    {xen.ErrInvalid, "Disk vdev=xvda failed to stat: /dev/guests/nodisk: No such file or directory"},
+		"no-kernel":                  {xen.ErrInvalid, "failed to open file '/nope': No such file or directory: Internal error"},
+		"no-memory":                  {xen.ErrNoMemory, "can't allocate low memory for domain: Out of memory"},
+		"parse-minus":                {xen.ErrInvalid, "/lab/bad.cfg:13: config parsing error near `-1': lexical error"},
+		"create-tsc-mode":            {nil, ""},
+		"destroy-no-id":              {fs.ErrNotExist, "Non-existant domain"},
+		"pause-no-id":                {fs.ErrNotExist, "Pausing domain: No such process"},
+		"pause-no-name":              {fs.ErrNotExist, "nope is an invalid domain identifier (rc=-6)"},
+		"rename-exists":              {fs.ErrExist, `Domain with name "pvh1" already exists.`},
+		"rename-no-id":               {nil, "Can't rename domain '77'."},
+		"shutdown-no-id":             {fs.ErrNotExist, "unable to get domain type for domid=77"},
+		"unpause-not-paused":         {nil, "Unpausing domain: Invalid argument"},
+		"mem-set-above-static-max":   {xen.ErrInvalid, "memory_dynamic_max must be less than or equal to memory_static_max"},
+		"cd-insert-pv":               {errors.ErrUnsupported, "cdrom-insert requires an HVM domain"},
+		"block-attach-busy":          {xen.ErrBusy, "script: Device /dev/dm-2 is mounted in a guest domain,"},
+		"block-attach-exists":        {fs.ErrExist, "device already exists in xenstore"},
+		"network-attach-no-bridge":   {xen.ErrInvalid, "script: Could not find bridge device nobridge"},
+		"list-no-id":                 {fs.ErrNotExist, "Error: Domain '77' does not exist."},
+		"list-no-name":               {fs.ErrNotExist, "nope is an invalid domain identifier (rc=-6)"},
+		"domid-no-name":              {fs.ErrNotExist, "Can't get domid of domain name 'nope', maybe this domain does not exist."},
+		"vcpu-pin-bad-cpu":           {xen.ErrInvalid, "Setting vcpu affinity: Invalid argument"},
+		"vcpu-set-above-maxvcpus":    {xen.ErrInvalid, "Requested 5 VCPUs, however maxcpus is 4!: Function not implemented"},
+		"block-detach-not-connected": {fs.ErrNotExist, "Error: Device xvdb not connected."},
+		"network-detach-no-mac":      {fs.ErrNotExist, "Unknown device 00:16:3e:99:99:99."},
+		"network-detach-residue":     {xen.ErrInvalid, "script: Could not find bridge device nobridge"},
+		"migrate-vifname-clash":      {fs.ErrExist, "script: Cannot rename interface vif2.0. An interface with name pvh1.0 already exists."},
+		"save-paused":                {xen.ErrNoAnswer, "guest didn't acknowledge suspend, cancelling request"},
+		"save-enospc":                {nil, "Failed to write page data to stream (28 = No space left on device): Internal error"},
+		"restore-name-exists":        {fs.ErrExist, `Domain with name "web1" already exists.`},
+		"restore-pv":                 {nil, ""},
+		"config-update":              {nil, ""},
+		"sched-credit2-bad-weight":   {xen.ErrInvalid, "Cpu weight out of range, valid values are within range from 1 to 65535"},
+		"block-attach-no-target":     {xen.ErrInvalid, "Disk vdev=xvdd failed to stat: /dev/guests/nope: No such file or directory"},
+		"migrate-pv-no-shadow":       {errors.ErrUnsupported, "Failed to enable logdirty: 95,22,0 (22 = Invalid argument): Internal error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stderr := read(t, "said/"+name+".err")
@@ -185,5 +198,5 @@ func TestWhatXlSaid(t *testing.T) {
 	}
 	files, err := os.ReadDir("testdata/said")
 	require.NoError(t, err)
-	assert.Len(t, files, 24)
+	assert.Len(t, files, 37)
 }
