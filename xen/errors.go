@@ -17,6 +17,9 @@ var (
 	ErrBusy = errors.New("in use")
 	// ErrDirty: the operation failed and what it left could not be removed.
 	ErrDirty = errors.New("left in an unclear state")
+	// ErrNoAnswer: the guest was asked and did not do it in time. The request
+	// stands where Xen has no way to take it back.
+	ErrNoAnswer = errors.New("the guest did not do what it was asked for")
 	// ErrInvalid: the spec or an argument is refused; nothing was tried.
 	ErrInvalid = errors.New("invalid")
 )

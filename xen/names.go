@@ -8,6 +8,9 @@ import (
 var (
 	nameForm   = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 	deviceForm = regexp.MustCompile(`^xvd[a-p]$`)
+	drivesForm = regexp.MustCompile(`^hd[a-d]$`)
+	bootForm   = regexp.MustCompile(`^[cdn]{0,3}$`)
+	cpuidForm  = regexp.MustCompile(`^0x[0-9a-f]{1,8}(,[0-9]{1,2})?:(e[abcd]x=[01x]{32})(,e[abcd]x=[01x]{32}){0,3}$`)
 	linkForm   = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9_.-]{0,14}$`)
 )
 

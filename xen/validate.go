@@ -42,11 +42,13 @@ func (s Spec) Validate() error {
 	var v validation
 	v.check(ValidName(s.Name), "name", s.Name, "must match "+nameForm.String()+" and not end in --incoming or --migratedaway")
 	v.check(s.UUID != uuid.Nil, "uuid", s.UUID.String(), "is required")
-	v.check(s.Type == PVH || s.Type == PV, "type", string(s.Type), "must be pvh or pv")
+	v.check(s.Type == PVH || s.Type == PV || s.Type == HVM, "type", string(s.Type), "must be pvh, pv or hvm")
 	v.check(s.Memory >= MinMemory && s.Memory <= MaxMemory, "memory", fmt.Sprint(s.Memory), "must be 32 MiB to 1 TiB, in bytes")
 	v.check(s.Memory%(1<<20) == 0, "memory", fmt.Sprint(s.Memory), "must be a multiple of 1 MiB, in bytes")
 	v.check(s.VCPUs >= 1 && s.VCPUs <= MaxVCPUs, "vcpus", fmt.Sprint(s.VCPUs), "must be 1 to 128")
-	v.path("kernel", s.Kernel)
+	if s.Kernel != "" || s.Type != HVM {
+		v.path("kernel", s.Kernel)
+	}
 	if s.Ramdisk != "" {
 		v.path("ramdisk", s.Ramdisk)
 	}
@@ -54,8 +56,33 @@ func (s Spec) Validate() error {
 	v.oneOf("tsc_mode", s.TSCMode, "", "default", "always_emulate", "native", "native_paravirt")
 	v.oneOf("on_reboot", s.OnReboot, "", "destroy", "restart", "preserve")
 	v.oneOf("on_crash", s.OnCrash, "", "destroy", "restart", "preserve")
+	v.limits(s)
+	v.machine(s)
 	v.disks(s.Disks)
 	v.vifs(s.Vifs)
+	return errors.Join(v.errs...)
+}
+
+// Validate tells what every driver would refuse in a disk that is attached.
+func (d Disk) Validate() error {
+	var v validation
+	v.disk("disk", d)
+	v.check(!d.CDROM, "disk.cdrom", d.Dev, "a CD-ROM drive can not be attached; give the domain one when it starts")
+	return errors.Join(v.errs...)
+}
+
+// Validate tells what every driver would refuse in a vif that is attached.
+func (n Vif) Validate() error {
+	var v validation
+	v.vif("vif", n)
+	return errors.Join(v.errs...)
+}
+
+// Validate tells whether Xen can hold such a share; n is how many vCPUs the
+// domain may have.
+func (s Share) Validate(n int) error {
+	var v validation
+	v.share(s, n)
 	return errors.Join(v.errs...)
 }
 
@@ -91,36 +118,29 @@ func (v *validation) oneOf(field, s string, words ...string) {
 	v.check(false, field, s, "must be one of "+strings.Join(words[1:], ", ")+", or empty")
 }
 
-// disks also refuses one path in two places if one of them writes: Xen itself
-// looks only at other domains.
-func (v *validation) disks(disks []Disk) {
-	for i, d := range disks {
-		field := fmt.Sprintf("disks[%d]", i)
-		v.check(deviceForm.MatchString(d.Dev), field+".dev", d.Dev, "must be xvda to xvdp")
-		v.path(field+".path", d.Path)
-		for _, other := range disks[:i] {
-			v.check(other.Dev != d.Dev, field+".dev", d.Dev, "is there twice")
-			v.check(other.Path != d.Path || other.ReadOnly && d.ReadOnly, field+".path", d.Path, "is there twice and writable")
-		}
-	}
-}
-
-func (v *validation) vifs(vifs []Vif) {
-	for i, n := range vifs {
-		field := fmt.Sprintf("vifs[%d]", i)
-		v.check(validLink(n.Name), field+".name", n.Name, "must be 1 to 15 of A-Z a-z 0-9 _ . - and not start with a dash")
-		v.check(validLink(n.Bridge), field+".bridge", n.Bridge, "must be 1 to 15 of A-Z a-z 0-9 _ . - and not start with a dash")
-		v.check(!n.MAC.IsZero() && n.MAC[0]&1 == 0, field+".mac", n.MAC.String(), "must be a unicast address")
-		for _, other := range vifs[:i] {
-			v.check(other.Name != n.Name, field+".name", n.Name, "is there twice")
-			v.check(other.MAC != n.MAC, field+".mac", n.MAC.String(), "is there twice")
-		}
-	}
-}
-
 // Clone returns a copy of s that shares nothing with it.
 func (s Spec) Clone() Spec {
 	s.Disks = append([]Disk(nil), s.Disks...)
 	s.Vifs = append([]Vif(nil), s.Vifs...)
+	s.CPUID = append([]string(nil), s.CPUID...)
+	return s
+}
+
+// WithDefaults returns s with each value written out that means something else
+// when it is zero or empty, but for Boot. It is what Configurer.Config shows.
+func (s Spec) WithDefaults() Spec {
+	s = s.Clone()
+	s.MaxMemory, s.MaxVCPUs = max(s.MaxMemory, s.Memory), max(s.MaxVCPUs, s.VCPUs)
+	if s.Weight == 0 {
+		s.Weight = DefaultWeight
+	}
+	for _, def := range []struct {
+		field *string
+		value string
+	}{{&s.TSCMode, "default"}, {&s.OnReboot, "restart"}, {&s.OnCrash, "destroy"}} {
+		if *def.field == "" {
+			*def.field = def.value
+		}
+	}
 	return s
 }

@@ -39,6 +39,12 @@ func TestValidateTakesTheLimits(t *testing.T) {
 		func(s *Spec) { s.Memory = 1 << 40 },
 		func(s *Spec) { s.Cmdline = strings.Repeat("x", 1023) },
 		func(s *Spec) { s.Disks, s.Vifs = nil, nil },
+		func(s *Spec) { s.MaxMemory, s.MaxVCPUs, s.Weight, s.Cap = 1<<40, 128, 65535, 12800 },
+		func(s *Spec) { s.CPUID = []string{"0x7,0:ebx=" + strings.Repeat("x", 31) + "0"} },
+		func(s *Spec) {
+			s.Type, s.Kernel, s.Boot, s.VNC = HVM, "", "dcn", true
+			s.Disks = append(s.Disks, Disk{Dev: "hdc", Path: "/srv/install.iso", ReadOnly: true, CDROM: true})
+		},
 		func(s *Spec) { s.TSCMode, s.OnReboot, s.OnCrash = "native", "destroy", "restart" },
 		func(s *Spec) { s.Disks[0].ReadOnly, s.Disks[1].Path = true, s.Disks[0].Path },
 	} {
@@ -55,7 +61,7 @@ func TestValidateNamesTheField(t *testing.T) {
 	}{
 		{"name", func(s *Spec) { s.Name = "Web" }},
 		{"uuid", func(s *Spec) { s.UUID = uuid.Nil }},
-		{"type", func(s *Spec) { s.Type = "hvm" }},
+		{"type", func(s *Spec) { s.Type = "vm" }},
 		{"memory", func(s *Spec) { s.Memory = 31 << 20 }},
 		{"memory", func(s *Spec) { s.Memory = 128<<20 + 4096 }},
 		{"memory", func(s *Spec) { s.Memory = 1<<40 + 1<<20 }},
@@ -69,6 +75,30 @@ func TestValidateNamesTheField(t *testing.T) {
 		{"ramdisk", func(s *Spec) { s.Ramdisk = "/boot/x\n" }},
 		{"cmdline", func(s *Spec) { s.Cmdline = "a\nb" }},
 		{"cmdline", func(s *Spec) { s.Cmdline = strings.Repeat("x", 1024) }},
+		{"kernel", func(s *Spec) { s.Type, s.Kernel = HVM, "vmlinuz" }},
+		{"max_memory", func(s *Spec) { s.MaxMemory = s.Memory - 1<<20 }},
+		{"max_memory", func(s *Spec) { s.MaxMemory = s.Memory + 4096 }},
+		{"max_vcpus", func(s *Spec) { s.VCPUs, s.MaxVCPUs = 2, 1 }},
+		{"max_vcpus", func(s *Spec) { s.MaxVCPUs = 129 }},
+		{"weight", func(s *Spec) { s.Weight = 65536 }},
+		{"weight", func(s *Spec) { s.Weight = -1 }},
+		{"cap", func(s *Spec) { s.Cap = 101 }},
+		{"cap", func(s *Spec) { s.Cap = -1 }},
+		{"cpuid[0]", func(s *Spec) { s.CPUID = []string{"host,avx=0"} }},
+		{"cpuid[0]", func(s *Spec) { s.CPUID = []string{"0x7,0:ebx=x"} }},
+		{"cpuid", func(s *Spec) { s.CPUID = make([]string, 33) }},
+		{"boot", func(s *Spec) { s.Boot = "d" }},
+		{"boot", func(s *Spec) { s.Type, s.Boot = HVM, "x" }},
+		{"vnc", func(s *Spec) { s.VNC = true }},
+		{"disks[0].cdrom", func(s *Spec) { s.Disks[0] = Disk{Dev: "hdc", Path: "/dev/x", ReadOnly: true, CDROM: true} }},
+		{"disks[0].dev", func(s *Spec) { s.Type, s.Disks[0].CDROM, s.Disks[0].ReadOnly = HVM, true, true }},
+		{"disks[0].path", func(s *Spec) {
+			s.Type, s.Disks[0] = HVM, Disk{Dev: "hdc", Path: "/etc/shadow", ReadOnly: true, CDROM: true}
+		}},
+		{"disks[0].read_only", func(s *Spec) { s.Type, s.Disks[0] = HVM, Disk{Dev: "hdc", Path: "/x.iso", CDROM: true} }},
+		{"disks[2].dev", func(s *Spec) {
+			s.Type, s.Disks = HVM, append(s.Disks, Disk{Dev: "hda", Path: "/x.iso", ReadOnly: true, CDROM: true})
+		}},
 		{"tsc_mode", func(s *Spec) { s.TSCMode = "fast" }},
 		{"on_reboot", func(s *Spec) { s.OnReboot = "rename-restart" }},
 		{"on_crash", func(s *Spec) { s.OnCrash = "coredump-destroy" }},
@@ -108,7 +138,10 @@ func TestValidateTellsAll(t *testing.T) {
 func TestCloneSharesNothing(t *testing.T) {
 	s := goodSpec(t)
 	c := s.Clone()
-	c.Disks[0].Path, c.Vifs[0].Name = "/x", "x"
+	s.CPUID = []string{"a"}
+	c = s.Clone()
+	c.Disks[0].Path, c.Vifs[0].Name, c.CPUID[0] = "/x", "x", "x"
+	assert.Equal(t, "a", s.CPUID[0])
 	assert.Equal(t, "/dev/guests/web1", s.Disks[0].Path)
 	assert.Equal(t, "web1.0", s.Vifs[0].Name)
 }

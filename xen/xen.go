@@ -17,6 +17,7 @@ type Type string
 const (
 	PVH Type = "pvh"
 	PV  Type = "pv"
+	HVM Type = "hvm" // with an emulated machine (QEMU in dom0): firmware, CD-ROM drives, a screen
 )
 
 // MAC is the Ethernet address of a vif.
@@ -29,16 +30,18 @@ func ParseMAC(s string) (MAC, error) { return ether.Parse(s) }
 // Spec says what a domain should be when it is created. Validate tells what a
 // driver will refuse; no string of it reaches an xl.cfg unchecked.
 type Spec struct {
-	Name    string    `json:"name"` // see ValidName
-	UUID    uuid.UUID `json:"uuid"` // the domain's identity; required
-	Type    Type      `json:"type"`
-	Memory  int64     `json:"memory"` // bytes, a multiple of 1 MiB, 32 MiB to 1 TiB
-	VCPUs   int       `json:"vcpus"`  // 1 to 128
-	Kernel  string    `json:"kernel"` // absolute path in dom0
-	Ramdisk string    `json:"ramdisk,omitempty"`
-	Cmdline string    `json:"cmdline,omitempty"`
-	Disks   []Disk    `json:"disks,omitempty"`
-	Vifs    []Vif     `json:"vifs,omitempty"`
+	Name   string    `json:"name"` // see ValidName
+	UUID   uuid.UUID `json:"uuid"` // the domain's identity; required
+	Type   Type      `json:"type"`
+	Memory int64     `json:"memory"` // bytes, a multiple of 1 MiB, 32 MiB to 1 TiB
+	VCPUs  int       `json:"vcpus"`  // 1 to 128
+	// Kernel is an absolute path in dom0. An HVM domain without one boots from
+	// its disks, as Boot says.
+	Kernel  string `json:"kernel"`
+	Ramdisk string `json:"ramdisk,omitempty"`
+	Cmdline string `json:"cmdline,omitempty"`
+	Disks   []Disk `json:"disks,omitempty"`
+	Vifs    []Vif  `json:"vifs,omitempty"`
 	// TSCMode is xl.cfg's tsc_mode: "", "default", "always_emulate", "native",
 	// "native_paravirt". PVH under an emulated CPU needs "native".
 	TSCMode string `json:"tsc_mode,omitempty"`
@@ -47,13 +50,38 @@ type Spec struct {
 	// crash.
 	OnReboot string `json:"on_reboot,omitempty"`
 	OnCrash  string `json:"on_crash,omitempty"`
+	// MaxMemory is how far Resizer.SetMemory can go, in bytes; 0 is Memory. It
+	// is fixed at the start: Xen's limit can be raised later, the guest's own
+	// idea of it can not.
+	MaxMemory int64 `json:"max_memory,omitempty"`
+	// MaxVCPUs is how far Resizer.SetVCPUs can go; 0 is VCPUs.
+	MaxVCPUs int `json:"max_vcpus,omitempty"`
+	// Weight and Cap are the start values of Share; Weight 0 is DefaultWeight.
+	Weight int `json:"weight,omitempty"`
+	Cap    int `json:"cap,omitempty"`
+	// CPUID hides features of the CPU from the guest, so that it can move to
+	// hosts that lack them: lines as cpuid.Level of package xen/cpuid makes them.
+	CPUID []string `json:"cpuid,omitempty"`
+	// Boot is the order in which an HVM domain tries its disks (c), CD-ROM
+	// drives (d) and network (n); empty is Xen's default, cda.
+	Boot string `json:"boot,omitempty"`
+	// VNC gives an HVM domain a screen on 127.0.0.1 of dom0; Screener tells its
+	// port. Without it the domain has no screen.
+	VNC bool `json:"vnc,omitempty"`
 }
+
+// DefaultWeight is the weight of a domain, and of dom0, unless it is set.
+const DefaultWeight = 256
 
 // Disk is a block device of a domain, backed by a block device in dom0.
 type Disk struct {
-	Dev      string `json:"dev"`  // as the guest sees it: xvda to xvdp
+	Dev      string `json:"dev"`  // as the guest sees it: xvda to xvdp; a CD-ROM drive is hda to hdd
 	Path     string `json:"path"` // absolute path in dom0, below /dev for the xl driver
 	ReadOnly bool   `json:"read_only,omitempty"`
+	// CDROM makes it a CD-ROM drive of an HVM domain. Path is then a device
+	// below /dev or a file that ends in .iso; "" is a drive that is empty,
+	// which a running domain can have, but not one that starts.
+	CDROM bool `json:"cdrom,omitempty"`
 }
 
 // Vif is a network interface of a domain.
@@ -111,6 +139,7 @@ type HostInfo struct {
 	XenVersion  string   `json:"xen_version"` // as 4.17.7
 	VirtCaps    []string `json:"virt_caps"`   // as pv, hvm, hap, shadow
 	CPUs        int      `json:"cpus"`
+	Scheduler   string   `json:"scheduler"`    // as credit2
 	TotalMemory int64    `json:"total_memory"` // bytes
 	FreeMemory  int64    `json:"free_memory"`  // bytes that no domain and no claim holds
 }

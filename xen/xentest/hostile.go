@@ -45,7 +45,7 @@ func HostileStrings() []string {
 }
 
 // HostileSpecs returns base with s in each of its string fields in turn, by the
-// name of the field. base needs a disk and a vif.
+// name of the field. base needs a disk, a vif and a line of CPUID.
 func HostileSpecs(base xen.Spec, s string) map[string]xen.Spec {
 	specs := make(map[string]xen.Spec)
 	for name, field := range map[string]func(*xen.Spec) *string{
@@ -57,6 +57,8 @@ func HostileSpecs(base xen.Spec, s string) map[string]xen.Spec {
 		"tsc_mode":    func(x *xen.Spec) *string { return &x.TSCMode },
 		"on_reboot":   func(x *xen.Spec) *string { return &x.OnReboot },
 		"on_crash":    func(x *xen.Spec) *string { return &x.OnCrash },
+		"boot":        func(x *xen.Spec) *string { return &x.Boot },
+		"cpuid":       func(x *xen.Spec) *string { return &x.CPUID[0] },
 		"disks.dev":   func(x *xen.Spec) *string { return &x.Disks[0].Dev },
 		"disks.path":  func(x *xen.Spec) *string { return &x.Disks[0].Path },
 		"vifs.name":   func(x *xen.Spec) *string { return &x.Vifs[0].Name },
@@ -77,6 +79,7 @@ func (s *suite) hostile(t *testing.T) {
 	if len(base.Vifs) == 0 {
 		base.Vifs = []xen.Vif{{Name: "suite.0", Bridge: "xenint", MAC: xen.MAC{0, 0x16, 0x3e, 0, 0, 1}}}
 	}
+	base.CPUID = []string{"0x1:ecx=" + strings.Repeat("x", 32)}
 	before, err := s.d.List(t.Context())
 	require.NoError(t, err)
 	free := s.free(t)

@@ -16,7 +16,7 @@ func parseDisk(s string) (d xen.Disk, err error) {
 	if strings.ContainsAny(s, "\n\x00") {
 		return d, errors.New("has a newline or NUL, behind which xl looks for another parameter")
 	}
-	open := []string{"target", "format", "vdev", "access", "backendtype"} // not yet said
+	open := []string{"target", "format", "vdev", "access", "backendtype", "devtype"} // not yet said
 	for rest := s; rest != ""; {
 		var item string
 		if v, ok := strings.CutPrefix(rest, "target="); ok {
@@ -32,7 +32,7 @@ func parseDisk(s string) (d xen.Disk, err error) {
 				value = path
 				open = without(open, "format") // the old prefix says it
 			}
-			if key == "backendtype" {
+			if key == "backendtype" || key == "devtype" {
 				return d, fmt.Errorf("%q is one value too many", item)
 			}
 		}
@@ -44,6 +44,7 @@ func parseDisk(s string) (d xen.Disk, err error) {
 			return d, err
 		}
 	}
+	d.ReadOnly = d.ReadOnly || d.CDROM // as xl takes it
 	return d, nil
 }
 
@@ -56,7 +57,11 @@ func setDisk(d *xen.Disk, key, value string) error {
 	case key == "target" && strings.HasPrefix(value, "/"): // else xl adds /dev/, or it is a prefix that names a script
 		d.Path = value
 	case key == "vdev":
-		d.Dev = value
+		dev, cdrom := strings.CutSuffix(value, ":cdrom")
+		d.Dev, d.CDROM = dev, d.CDROM || cdrom
+	case key == "devtype" && value == "cdrom":
+		d.CDROM = true
+	case key == "devtype" && value == "disk":
 	case key == "access" && (value == "rw" || value == "w"):
 		d.ReadOnly = false
 	case key == "access" && (value == "ro" || value == "r"):

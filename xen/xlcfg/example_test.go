@@ -40,7 +40,7 @@ name = 'web1'
 memory = 512            # MiB
 kernel = "/boot/vmlinuz"
 disk = [ 'phy:/dev/guests/web1,xvda,w' ]
-cpu_weight = 512
+viridian = 1
 `)
 	if err != nil {
 		fmt.Println(err)
@@ -52,6 +52,6 @@ cpu_weight = 512
 	_, err = xlcfg.Parse("/etc/xen/web2.cfg", "name = 'web2'\nvcpus = -1\n")
 	fmt.Println(err)
 	// Output:
-	// web1 512 [{xvda /dev/guests/web1 false}] [cpu_weight] <nil>
+	// web1 512 [{xvda /dev/guests/web1 false false}] [viridian] <nil>
 	// /etc/xen/web2.cfg:2: config parsing error near `-1': lexical error
 }

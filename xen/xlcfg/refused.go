@@ -6,7 +6,20 @@ import "strings"
 // keys are not merely unknown: with them the file decides what runs as root in
 // dom0, or which of its files and devices the guest gets.
 func refused(key string) string {
-	for _, r := range []struct{ prefix, why string }{
+	for _, r := range dangers() {
+		if strings.HasPrefix(key, r.prefix) {
+			return r.why
+		}
+	}
+	return ""
+}
+
+type danger struct{ prefix, why string }
+
+// dangers are the beginnings of the keys. serial = "pty" alone is harmless, and
+// what Render writes.
+func dangers() []danger {
+	return []danger{
 		{"bootloader", "runs a program in dom0"},
 		{"script", "runs a program in dom0"},
 		{"device_model", "chooses a program in dom0 or its arguments"},
@@ -27,15 +40,15 @@ func refused(key string) string {
 		{"irqs", "gives out hardware"},
 		{"dtdev", "gives out hardware"},
 		{"rdm", "gives out hardware"},
+		{"spice", "opens ports of dom0"},
+		{"pvcalls", "connects to sockets of dom0"},
+		{"vsnd", "connects to another domain"},
+		{"vdispl", "connects to another domain"},
+		{"vkb", "connects to another domain"},
 		{"vtpm", "connects to another domain"},
 		{"driver_domain", "gives the guest a dom0's role"},
 		{"seclabel", "changes what the guest may do to others"},
 		{"init_seclabel", "changes what the guest may do to others"},
 		{"nestedhvm", "lets the guest run a hypervisor"},
-	} {
-		if strings.HasPrefix(key, r.prefix) {
-			return r.why
-		}
 	}
-	return ""
 }

@@ -4,17 +4,22 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"strings"
 
 	"github.com/xenhost/xenhost/xen"
 )
 
 // targetForm is what may stand behind target= in a disk: a newline would begin
 // a new parameter there, and a last comma would be lost.
-var targetForm = regexp.MustCompile(`^/dev/[A-Za-z0-9_+./:-]+$`)
+var (
+	targetForm = regexp.MustCompile(`^/dev/[A-Za-z0-9_+./:-]+$`)
+	imageForm  = regexp.MustCompile(`^/[A-Za-z0-9_+./:-]+$`)
+)
 
 // Render returns the configuration from which xl create makes spec. The spec
 // must pass Validate, and its disks must lie below /dev, written without "..";
-// otherwise the error matches xen.ErrInvalid.
+// otherwise the error matches xen.ErrInvalid. So it does for a path of a CD-ROM
+// image that has other characters than A-Z a-z 0-9 _ + . / : and -.
 func Render(spec xen.Spec) (string, error) {
 	if err := spec.Validate(); err != nil {
 		return "", err
@@ -25,17 +30,27 @@ func Render(spec xen.Spec) (string, error) {
 		set("type", string(spec.Type)),
 		set("memory", fmt.Sprint(spec.Memory>>20)),
 		set("vcpus", fmt.Sprint(spec.VCPUs)),
-		set("kernel", spec.Kernel),
 	}
-	if spec.Ramdisk != "" {
-		c = append(c, set("ramdisk", spec.Ramdisk))
+	for _, some := range []struct {
+		key   string
+		value any
+		is    bool
+	}{
+		{"maxmem", spec.MaxMemory >> 20, spec.MaxMemory != 0},
+		{"maxvcpus", spec.MaxVCPUs, spec.MaxVCPUs != 0},
+		{"cpu_weight", spec.Weight, spec.Weight != 0},
+		{"cap", spec.Cap, spec.Cap != 0},
+		{"kernel", spec.Kernel, spec.Kernel != ""},
+		{"ramdisk", spec.Ramdisk, spec.Ramdisk != ""},
+		{"cmdline", spec.Cmdline, spec.Cmdline != ""},
+		{"tsc_mode", spec.TSCMode, spec.TSCMode != ""},
+		{"boot", spec.Boot, spec.Boot != ""},
+	} {
+		if some.is {
+			c = append(c, set(some.key, fmt.Sprint(some.value)))
+		}
 	}
-	if spec.Cmdline != "" {
-		c = append(c, set("cmdline", spec.Cmdline))
-	}
-	if spec.TSCMode != "" {
-		c = append(c, set("tsc_mode", spec.TSCMode))
-	}
+	c = append(c, machine(spec)...)
 	c = append(c,
 		set("on_poweroff", "destroy"),
 		set("on_reboot", orElse(spec.OnReboot, "restart")),
@@ -45,26 +60,94 @@ func Render(spec xen.Spec) (string, error) {
 	)
 	disks, vifs := List(), List()
 	for i, d := range spec.Disks {
-		if !targetForm.MatchString(d.Path) || path.Clean(d.Path) != d.Path {
-			return "", &xen.FieldError{Field: fmt.Sprintf("disks[%d].path", i), Value: d.Path[:min(len(d.Path), 64)], Why: "is not a path below /dev of A-Z a-z 0-9 _ + . / : -"}
+		parameters, err := disk(d)
+		if err != nil {
+			err.Field = fmt.Sprintf("disks[%d].path", i)
+			return "", err
 		}
-		disks.List = append(disks.List, String(disk(d)))
+		disks.List = append(disks.List, String(parameters))
 	}
 	for _, v := range spec.Vifs {
-		vifs.List = append(vifs.List, String(fmt.Sprintf("mac=%s,bridge=%s,vifname=%s", v.MAC, v.Bridge, v.Name)))
+		vifs.List = append(vifs.List, String(strings.Join(vif(v), ",")))
 	}
 	c = append(c, Assignment{Key: "disk", Value: disks}, Assignment{Key: "vif", Value: vifs})
+	if len(spec.CPUID) > 0 {
+		lines := List()
+		for _, line := range spec.CPUID {
+			lines.List = append(lines.List, String(line))
+		}
+		c = append(c, Assignment{Key: "cpuid", Value: lines})
+	}
 	return c.String(), nil
 }
 
+// machine is what only an emulated one has: a serial port for the console, and
+// a screen that nobody outside dom0 can reach.
+func machine(spec xen.Spec) Config {
+	switch {
+	case spec.Type != xen.HVM:
+		return nil
+	case spec.VNC:
+		return Config{set("serial", "pty"), set("vnc", "1"), set("vnclisten", loopback)}
+	}
+	return Config{set("serial", "pty"), set("vnc", "0")}
+}
+
+const loopback = "127.0.0.1"
+
+// Disk returns what xl block-attach takes for d; it is refused as by Render.
+func Disk(d xen.Disk) (string, error) {
+	if err := d.Validate(); err != nil {
+		return "", err
+	}
+	parameters, err := disk(d)
+	if err != nil {
+		return "", err
+	}
+	return parameters, nil
+}
+
+// Vif returns the arguments that xl network-attach takes for v.
+func Vif(v xen.Vif) ([]string, error) {
+	if err := v.Validate(); err != nil {
+		return nil, err
+	}
+	return vif(v), nil
+}
+
+// Image says whether xl can be told to put this file into a CD-ROM drive.
+func Image(file string) error {
+	_, err := disk(xen.Disk{Path: file, CDROM: true})
+	if err == nil && !strings.HasPrefix(file, "/dev/") && !strings.HasSuffix(file, ".iso") {
+		err = &xen.FieldError{Value: file[:min(len(file), 64)], Why: "is neither below /dev nor does it end in .iso"}
+	}
+	if err != nil {
+		err.Field = "path"
+		return err
+	}
+	return nil
+}
+
 // disk names every parameter, because positions have exceptions; target comes
-// last since it takes the rest.
-func disk(d xen.Disk) string {
+// last since it takes the rest. Whether an image is served by QEMU or by the
+// kernel is left to xl.
+func disk(d xen.Disk) (string, *xen.FieldError) {
+	form, backend, what := targetForm, "backendtype=phy", "below /dev "
+	if d.CDROM {
+		form, backend, what = imageForm, "devtype=cdrom", ""
+	}
+	if !form.MatchString(d.Path) || path.Clean(d.Path) != d.Path {
+		return "", &xen.FieldError{Field: "path", Value: d.Path[:min(len(d.Path), 64)], Why: "is not a path " + what + "of A-Z a-z 0-9 _ + . / : -"}
+	}
 	access := "rw"
 	if d.ReadOnly {
 		access = "ro"
 	}
-	return fmt.Sprintf("format=raw,vdev=%s,access=%s,backendtype=phy,target=%s", d.Dev, access, d.Path)
+	return fmt.Sprintf("format=raw,vdev=%s,access=%s,%s,target=%s", d.Dev, access, backend, d.Path), nil
+}
+
+func vif(v xen.Vif) []string {
+	return []string{"mac=" + v.MAC.String(), "bridge=" + v.Bridge, "vifname=" + v.Name}
 }
 
 func set(key, value string) Assignment { return Assignment{Key: key, Value: String(value)} }

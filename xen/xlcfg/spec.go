@@ -22,7 +22,7 @@ import (
 func (c Config) Spec() (spec xen.Spec, unknown []string, err error) {
 	r := &reader{config: c}
 	for _, key := range c.Keys() {
-		if why := refused(key); why != "" {
+		if why := refused(key); why != "" && !(key == "serial" && r.same(key, "pty")) {
 			r.refuse(key, why)
 		}
 	}
@@ -31,6 +31,12 @@ func (c Config) Spec() (spec xen.Spec, unknown []string, err error) {
 		Memory: r.number("memory") << 20, VCPUs: int(max(r.number("vcpus"), 1)),
 		Kernel: r.text("kernel"), Ramdisk: r.text("ramdisk"), Cmdline: r.cmdline(),
 		TSCMode: r.text("tsc_mode"), OnReboot: r.text("on_reboot"), OnCrash: r.text("on_crash"),
+		MaxMemory: r.number("maxmem") << 20, MaxVCPUs: int(r.number("maxvcpus")),
+		Weight: int(r.number("cpu_weight")), Cap: int(r.number("cap")),
+		Boot: r.text("boot"), VNC: r.number("vnc") != 0,
+	}
+	if v, ok := c.Get("cpuid"); !ok || v.IsList { // the other form, "host,avx=0", has names that differ between releases
+		spec.CPUID = r.list("cpuid")
 	}
 	for i, item := range r.list("disk") {
 		d, err := parseDisk(item)
@@ -42,8 +48,7 @@ func (c Config) Spec() (spec xen.Spec, unknown []string, err error) {
 		r.failed(fmt.Sprintf("vif[%d]", i), err)
 		spec.Vifs = append(spec.Vifs, v)
 	}
-	r.same("maxmem", strconv.FormatInt(spec.Memory>>20, 10))
-	r.same("maxvcpus", strconv.Itoa(spec.VCPUs))
+	r.same("vnclisten", loopback)
 	r.same("on_poweroff", "destroy")
 	r.same("on_watchdog", "destroy")
 	r.same("on_soft_reset", "destroy")
@@ -136,8 +141,11 @@ func (r *reader) list(key string) []string {
 }
 
 // same counts key as understood if it says what a Spec means anyway.
-func (r *reader) same(key, value string) {
-	if v, ok := r.config.Get(key); ok && !v.IsList && v.Text == value {
-		r.used = append(r.used, key)
+func (r *reader) same(key, value string) bool {
+	v, ok := r.config.Get(key)
+	if !ok || v.IsList || v.Text != value {
+		return false
 	}
+	r.used = append(r.used, key)
+	return true
 }

@@ -3,6 +3,7 @@ package xlcfg
 import (
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -26,19 +27,34 @@ func full(t testing.TB) xen.Spec {
 		Disks:   []xen.Disk{{Dev: "xvda", Path: "/dev/guests/web1"}, {Dev: "xvdb", Path: "/dev/guests/iso", ReadOnly: true}},
 		Vifs:    []xen.Vif{{Name: "web1.0", Bridge: "xenint", MAC: mac(t, "00:16:3e:00:00:65")}},
 		TSCMode: "native", OnReboot: "restart", OnCrash: "preserve",
+		MaxMemory: 256 << 20, MaxVCPUs: 4, Weight: 512, Cap: 150,
+		CPUID: []string{"0x1:ecx=" + strings.Repeat("x", 32), "0x7,0:ebx=0" + strings.Repeat("x", 31) + ",edx=" + strings.Repeat("1", 32)},
 	}
 }
 
+func fullHVM(t testing.TB) xen.Spec {
+	s := full(t)
+	s.Type, s.Kernel, s.Ramdisk, s.Cmdline, s.Boot, s.VNC = xen.HVM, "", "", "", "dc", true
+	s.Disks = append(s.Disks, xen.Disk{Dev: "hdd", Path: "/srv/iso/debian-12.iso", ReadOnly: true, CDROM: true})
+	return s
+}
+
 func TestSpecOfRendered(t *testing.T) {
-	want := full(t)
-	text, err := Render(want)
-	require.NoError(t, err)
-	config, err := Parse("F", text)
-	require.NoError(t, err)
-	got, unknown, err := config.Spec()
-	require.NoError(t, err)
-	assert.Empty(t, unknown)
-	assert.Equal(t, want, got)
+	dark := fullHVM(t)
+	dark.VNC = false
+	for _, want := range []xen.Spec{full(t), fullHVM(t), dark} {
+		text, err := Render(want)
+		require.NoError(t, err)
+		config, err := Parse("F", text)
+		require.NoError(t, err)
+		got, unknown, err := config.Spec()
+		require.NoError(t, err)
+		assert.Empty(t, unknown)
+		assert.Equal(t, want, got)
+		for _, key := range config.Keys() {
+			assert.True(t, refused(key) == "" || key == "serial", key)
+		}
+	}
 }
 
 func TestSpecOfHandWritten(t *testing.T) {
@@ -61,12 +77,13 @@ func TestSpecOfHandWritten(t *testing.T) {
 }
 
 func TestSpecNamesWhatItCanNotHold(t *testing.T) {
-	config, err := Parse("F", "name = 'x'\nmaxmem = 256\nmemory = 0x80\ncpu_weight = 512\nvcpus = 2\nmaxvcpus = 2\nlocaltime = 1\n")
+	config, err := Parse("F", "name = 'x'\nmaxmem = 256\nmemory = 0x80\nviridian = 1\nvcpus = 2\nlocaltime = 1\ncpuid = 'host,avx=0'\nvnclisten = '0.0.0.0'\n")
 	require.NoError(t, err)
 	spec, unknown, err := config.Spec()
 	require.NoError(t, err)
-	assert.Equal(t, []string{"maxmem", "cpu_weight", "localtime"}, unknown)
+	assert.Equal(t, []string{"viridian", "localtime", "cpuid", "vnclisten"}, unknown)
 	assert.EqualValues(t, 128<<20, spec.Memory)
+	assert.EqualValues(t, 256<<20, spec.MaxMemory)
 }
 
 func TestSpecRefuses(t *testing.T) {
@@ -88,10 +105,26 @@ func TestSpecRefuses(t *testing.T) {
 	}
 }
 
+func TestEveryDangerIsRefused(t *testing.T) {
+	all := dangers()
+	assert.Len(t, all, 30)
+	for _, d := range all {
+		for _, text := range []string{"%s = 'pty '", "%s_x = 1", "%s = ['x']", "%s += 'x'"} {
+			config, err := Parse("F", fmt.Sprintf(text, d.prefix))
+			require.NoError(t, err)
+			_, _, err = config.Spec()
+			require.ErrorIs(t, err, xen.ErrInvalid, d.prefix)
+			require.ErrorContains(t, err, d.why)
+		}
+	}
+}
+
 func TestDiskForms(t *testing.T) {
 	rw := xen.Disk{Dev: "xvda", Path: "/dev/vg/lv"}
 	ro := xen.Disk{Dev: "xvda", Path: "/dev/vg/lv", ReadOnly: true}
+	cd := xen.Disk{Dev: "hdc", Path: "/x.iso", ReadOnly: true, CDROM: true}
 	for s, want := range map[string]xen.Disk{
+		"/x.iso,raw,hdc,devtype=cdrom": cd, "/x.iso,,hdc:cdrom,r": cd, "devtype=cdrom,vdev=hdc,target=/x.iso": cd, "/dev/vg/lv,raw,xvda,devtype=disk": rw,
 		"/dev/vg/lv,raw,xvda,rw": rw, "/dev/vg/lv,,xvda": rw, "/dev/vg/lv,raw,xvda,ro": ro, "phy:/dev/vg/lv,xvda,w": rw, "phy:/dev/vg/lv,xvda,r": ro,
 		"vdev=xvda,access=ro,target=/dev/vg/lv,":                         ro,
 		"format=raw,/dev/vg/lv,xvda":                                     rw,
@@ -115,11 +148,63 @@ func TestRenderRefusesPathsOutsideDev(t *testing.T) {
 	}
 }
 
+func TestRenderRefusesImages(t *testing.T) {
+	for _, path := range []string{"/etc/shadow", "/srv/../etc/x.iso", "/srv/a,b.iso", "/srv/a\nscript=/x.iso", "x.iso", "", "/srv/a b.iso"} {
+		spec := fullHVM(t)
+		spec.Disks[2].Path = path
+		_, err := Render(spec)
+		require.ErrorIs(t, err, xen.ErrInvalid, path)
+		require.ErrorIs(t, Image(path), xen.ErrInvalid, path)
+	}
+	require.NoError(t, Image("/dev/guests/iso"))
+	require.NoError(t, Image("/srv/debian-12.iso"))
+}
+
+func TestDevicesForAttach(t *testing.T) {
+	spec := full(t)
+	disk, err := Disk(spec.Disks[1])
+	require.NoError(t, err)
+	assert.Equal(t, "format=raw,vdev=xvdb,access=ro,backendtype=phy,target=/dev/guests/iso", disk)
+	vif, err := Vif(spec.Vifs[0])
+	require.NoError(t, err)
+	assert.Equal(t, []string{"mac=00:16:3e:00:00:65", "bridge=xenint", "vifname=web1.0"}, vif)
+	_, err = Disk(xen.Disk{Dev: "xvda", Path: "/etc/shadow"})
+	require.ErrorIs(t, err, xen.ErrInvalid)
+	_, err = Disk(xen.Disk{Dev: "xvda,script=x", Path: "/dev/x"})
+	require.ErrorIs(t, err, xen.ErrInvalid)
+	_, err = Vif(xen.Vif{Name: "a,script=x", Bridge: "b", MAC: spec.Vifs[0].MAC})
+	require.ErrorIs(t, err, xen.ErrInvalid)
+}
+
+// FuzzDevices: what a device is read from is what it is written as, and the
+// rest is refused.
+func FuzzDevices(f *testing.F) {
+	for _, s := range []string{"/dev/vg/lv,raw,xvda,rw", "format=raw,vdev=hdc,access=ro,devtype=cdrom,target=/x.iso", "mac=00:16:3e:00:00:65,bridge=xenint,vifname=a", "target="} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if d, err := parseDisk(s); err == nil {
+			if text, err := Disk(d); err == nil {
+				again, err := parseDisk(text)
+				require.NoError(t, err)
+				require.Equal(t, d, again)
+			}
+		}
+		if v, err := parseVif(s); err == nil {
+			if items, err := Vif(v); err == nil {
+				again, err := parseVif(strings.Join(items, ","))
+				require.NoError(t, err)
+				require.Equal(t, v, again)
+			}
+		}
+	})
+}
+
 // FuzzRender puts hostile strings into every field: either the spec is
 // refused, or the text has the known keys once and reads back as the spec.
 func FuzzRender(f *testing.F) {
 	for _, s := range []string{"web1", "a\"\nscript='/x'", "/dev/x\nscript=/tmp/x", "x,script=/tmp/x", `\`, `\"; bootloader="/x`, "é\x00"} {
-		for field := range 12 {
+		for field := range 14 {
 			f.Add(field, s)
 		}
 	}
@@ -128,7 +213,7 @@ func FuzzRender(f *testing.F) {
 	require.NoError(f, err)
 	known, err := Parse("F", text)
 	require.NoError(f, err)
-	keys := fmt.Sprint(known.Keys())
+	keys := append(known.Keys(), "serial", "vnc", "boot") // an HVM domain has more
 	f.Fuzz(func(t *testing.T, field int, s string) {
 		spec := base.Clone()
 		put(&spec, field, s)
@@ -159,7 +244,11 @@ func FuzzRender(f *testing.F) {
 func put(spec *xen.Spec, field int, s string) {
 	fields := []*string{
 		&spec.Name, (*string)(&spec.Type), &spec.Kernel, &spec.Ramdisk, &spec.Cmdline, &spec.TSCMode, &spec.OnReboot, &spec.OnCrash,
-		&spec.Disks[0].Dev, &spec.Disks[0].Path, &spec.Vifs[0].Name, &spec.Vifs[0].Bridge,
+		&spec.Disks[0].Dev, &spec.Disks[0].Path, &spec.Vifs[0].Name, &spec.Vifs[0].Bridge, &spec.Boot, &spec.CPUID[0],
 	}
-	*fields[uint(field)%uint(len(fields))] = s
+	at := fields[uint(field)%uint(len(fields))]
+	*at = s
+	if at == &spec.Boot {
+		spec.Type = xen.HVM
+	}
 }
