@@ -87,9 +87,11 @@ func startDaemon(t *testing.T) *daemon {
 }
 
 func (d *daemon) driver() *Driver {
-	driver := New(&Options{Socket: d.socket, Poll: time.Millisecond, Limits: Limits{
-		Query: 2 * time.Second, Create: 2 * time.Second, Shutdown: 2 * time.Second, Destroy: 2 * time.Second,
-	}})
+	return d.limited(Limits{Query: 2 * time.Second, Create: 2 * time.Second, Shutdown: 2 * time.Second, Destroy: 2 * time.Second})
+}
+
+func (d *daemon) limited(limits Limits) *Driver {
+	driver := New(&Options{Socket: d.socket, Poll: time.Millisecond, Limits: limits})
 	d.t.Cleanup(func() { _ = driver.Close() })
 	return driver
 }

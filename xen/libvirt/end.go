@@ -143,12 +143,16 @@ var errStays = errors.New("destroyed, and still on the list")
 func (d *Driver) appear(ctx context.Context, id uuid.UUID) (found xen.Domain, err error) {
 	limit, cancel := context.WithTimeoutCause(ctx, d.opts.Limits.Destroy, errGhost)
 	defer cancel()
+	waited := false
 	err = d.poll(limit, func() (bool, error) {
-		found, err = d.lookup(limit, id)
-		return found.ID != notRunning, err
+		if found, err = d.lookup(limit, id); err != nil {
+			return false, err
+		}
+		waited = found.ID == notRunning
+		return !waited, nil
 	})
-	if err != nil && ctx.Err() == nil && found.ID == notRunning && errors.Is(context.Cause(limit), errGhost) {
-		return xen.Domain{}, fmt.Errorf("%w: %w", xen.ErrDirty, errGhost)
+	if err != nil && waited && ctx.Err() == nil && errors.Is(context.Cause(limit), errGhost) {
+		err = fmt.Errorf("%w: %w", xen.ErrDirty, errGhost)
 	}
 	return found, err
 }

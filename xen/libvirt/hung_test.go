@@ -65,7 +65,7 @@ func verbs(d *Driver, spec xen.Spec) map[string]func(ctx context.Context) error 
 func TestHungDaemon(t *testing.T) {
 	d := startDaemon(t)
 	d.silent = func(uint32) bool { return true }
-	driver := New(&Options{Socket: d.socket, Limits: Limits{Query: 100 * time.Millisecond}})
+	driver := d.limited(Limits{Query: 100 * time.Millisecond})
 	spec := testSpec(t)
 	for name, verb := range verbs(driver, spec) {
 		for limit, timeout := range map[string]time.Duration{"its own limit": time.Minute, "the caller's": 30 * time.Millisecond} {
