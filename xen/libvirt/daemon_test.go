@@ -158,7 +158,7 @@ func (d *daemon) do(proc uint32, args []byte) (xdr, *rpc.Error) {
 		d.bye++
 		return nil, nil
 	case procCapabilities:
-		return xdr(nil).str(capabilitiesXML(d.t)), nil
+		return xdr(nil).str(capabilitiesXML(d.t, "capabilities-pv.xml")), nil
 	case procListAll:
 		reply := xdr(nil).u32(uint32(len(d.domains)))
 		for _, g := range d.domains {
