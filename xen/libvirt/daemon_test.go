@@ -1,6 +1,7 @@
 package libvirt
 
 import (
+	"context"
 	"encoding/binary"
 	"io"
 	"net"
@@ -11,7 +12,10 @@ import (
 	"time"
 
 	rpc "github.com/digitalocean/go-libvirt"
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"github.com/xenhost/xenhost/xen"
 )
 
 // The procedures of remote_protocol.x that the tests answer by hand.
@@ -84,6 +88,14 @@ func startDaemon(t *testing.T) *daemon {
 		}
 	}()
 	return d
+}
+
+// DialExample connects the Example to a daemon with one domain.
+func DialExample(context.Context) (net.Conn, error) {
+	d := &daemon{domains: []guest{running(xen.Spec{Name: "web1", UUID: uuid.MustParse("b263ad99-692d-4062-89d6-71de96ca83df")})}}
+	ours, theirs := net.Pipe()
+	go d.serve(theirs)
+	return ours, nil
 }
 
 func (d *daemon) driver() *Driver {
@@ -215,7 +227,7 @@ func (d *daemon) on(proc uint32, args []byte) (xdr, *rpc.Error) {
 		d.domains = slices.Delete(d.domains, i, i+1)
 		return nil, nil
 	}
-	return nil, &rpc.Error{Code: 3, Message: "this function is not supported by the connection driver: " + "virSomething"}
+	return nil, &rpc.Error{Code: 3, Message: "this function is not supported by the connection driver: virDomainRename"}
 }
 
 // uuidIn finds the UUID of a remote_nonnull_domain: it follows the name.

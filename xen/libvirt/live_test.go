@@ -29,7 +29,7 @@ import (
 func liveDriver(t *testing.T) *libvirt.Driver {
 	t.Helper()
 	tier.Require(t, tier.Dom0)
-	driver := libvirt.New(&libvirt.Options{Socket: startLibvirtd(t, t.TempDir(), exec.Command("libvirtd"))})
+	driver := libvirt.New(&libvirt.Options{Socket: startLibvirtd(t, t.TempDir(), exec.Command("libvirtd")).socket})
 	t.Cleanup(func() { assert.NoError(t, driver.Close()) })
 	return driver
 }

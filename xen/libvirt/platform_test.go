@@ -39,8 +39,9 @@ func capabilitiesXML(t testing.TB, file string) string {
 }
 
 func FuzzParsePlatform(f *testing.F) {
-	f.Add(capabilitiesXML(f, "capabilities-pv.xml"))
-	f.Add(capabilitiesXML(f, "capabilities-test.xml"))
+	const guest = `<guest><os_type>xen</os_type><arch name='x86_64'><machine>xenpv</machine><domain type='xen'/></arch><features><hap/></features></guest>`
+	f.Add(`<capabilities><host><cpu><arch>x86_64</arch></cpu><netprefix>vif</netprefix></host>` + guest + `</capabilities>`)
+	f.Add(`<capabilities>` + guest + guest + `</capabilities>`)
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := parsePlatform(text)
 		if err != nil {
