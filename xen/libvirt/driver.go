@@ -94,8 +94,8 @@ func New(opts *Options) *Driver {
 	return d
 }
 
-// Close hangs up. Calls that are under way end first; later ones fail with
-// net.ErrClosed.
+// Close hangs up. Calls that are under way go on to their end; later ones fail
+// with net.ErrClosed.
 func (d *Driver) Close() error { return d.sessions.close() }
 
 // on does work on the domain while nobody else does, and wraps its error.

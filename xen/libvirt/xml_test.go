@@ -2,7 +2,6 @@ package libvirt
 
 import (
 	"errors"
-	"flag"
 	"os"
 	"testing"
 
@@ -15,8 +14,6 @@ import (
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/xentest"
 )
-
-var update = flag.Bool("update", false, "write the expected XML anew")
 
 func anyHost() platform {
 	return platform{
@@ -44,9 +41,6 @@ func TestRender(t *testing.T) {
 		text, err := render(fullSpec(typ), anyHost())
 		require.NoError(t, err)
 		file := "testdata/" + string(typ) + ".xml"
-		if *update {
-			require.NoError(t, os.WriteFile(file, []byte(text+"\n"), 0o600))
-		}
 		want, err := os.ReadFile(file)
 		require.NoError(t, err)
 		assert.Empty(t, cmp.Diff(string(want), text+"\n"))
