@@ -59,6 +59,7 @@ type daemon struct {
 	// answer is asked first. ok: reply, or fail, is the answer.
 	answer func(proc uint32, args []byte) (reply xdr, fail *rpc.Error, ok bool)
 	silent func(proc uint32) bool // never answer
+	hangUp int                    // how many shutdowns are answered by hanging up
 }
 
 type guest struct {
@@ -136,6 +137,9 @@ func (d *daemon) serve(conn net.Conn) {
 		if d.silent != nil && d.silent(proc) {
 			continue
 		}
+		if proc == procShutdown && d.hangs() {
+			return
+		}
 		reply, fail := d.do(proc, args)
 		if fail != nil {
 			reply = xdr(nil).u32(fail.Code).u32(0).u32(1).str(fail.Message).u32(2)
@@ -151,6 +155,17 @@ func (d *daemon) serve(conn net.Conn) {
 			return
 		}
 	}
+}
+
+func (d *daemon) hangs() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hangUp--
+	if d.hangUp < 0 {
+		d.hangUp = 0
+		return false
+	}
+	return true
 }
 
 func (d *daemon) do(proc uint32, args []byte) (xdr, *rpc.Error) {

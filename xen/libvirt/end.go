@@ -50,10 +50,15 @@ func (d *Driver) shutdown(ctx context.Context, id uuid.UUID, deadline time.Time)
 			return "", ctx.Err()
 		case errors.Is(asked, fs.ErrNotExist):
 			return xen.Clean, nil
+		case errors.Is(asked, fs.ErrPermission):
+			return "", asked
 		case errors.Is(asked, errors.ErrUnsupported):
 			return d.putAway(ctx, guest)
+		case errors.Is(asked, errLost): // a daemon that was restarted may not have asked
+			guest, err = d.appear(ctx, id)
+		default:
+			guest, err = d.leave(ctx, guest, deadline)
 		}
-		guest, err = d.leave(ctx, guest, deadline)
 		if errors.Is(err, fs.ErrNotExist) {
 			return xen.Clean, nil
 		}

@@ -139,6 +139,30 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
+// libvirtd dies while it is asked, and comes back: the guest is asked again, and
+// not destroyed for a request that it may never have heard.
+func TestShutdownAcrossARestart(t *testing.T) {
+	d, spec := startDaemon(t), testSpec(t)
+	d.domains = []guest{running(spec)}
+	d.hangUp = 2
+	how, err := d.driver().Shutdown(t.Context(), spec.UUID, nil)
+	require.NoError(t, err)
+	assert.Equal(t, xen.Clean, how)
+	assert.Equal(t, []uint32{procShutdown}, d.said)
+	assert.Zero(t, d.hangUp)
+}
+
+func TestShutdownRefused(t *testing.T) {
+	d, spec := startDaemon(t), testSpec(t)
+	d.domains = []guest{running(spec)}
+	d.answer = func(proc uint32, _ []byte) (xdr, *rpc.Error, bool) {
+		return nil, &rpc.Error{Code: 88, Message: "access denied"}, proc == procShutdown
+	}
+	_, err := d.driver().Shutdown(t.Context(), spec.UUID, nil)
+	require.ErrorIs(t, err, fs.ErrPermission)
+	assert.Len(t, d.left(), 1)
+}
+
 func TestPauseReadsBack(t *testing.T) {
 	d, spec := startDaemon(t), testSpec(t)
 	d.domains = []guest{running(spec)}

@@ -36,7 +36,7 @@ func testLibvirtd(t *testing.T) *libvirtd {
 	if err != nil {
 		tier.CanNot(t, tier.Libvirt, "it needs libvirtd: apt-get install --no-install-recommends libvirt-daemon")
 	}
-	dir, err := os.MkdirTemp("", "libvirtd-")
+	dir, err := os.MkdirTemp("", "libvirtd-") //nolint:usetesting // nobody can not enter t.TempDir
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	cmd := exec.Command(path)
