@@ -53,9 +53,10 @@ type daemon struct {
 
 	mu      sync.Mutex
 	domains []guest
-	said    []uint32 // procedures, in order, without opening and looking
-	open    int      // connections
-	bye     int      // connections that said goodbye
+	said    []uint32   // procedures, in order, without opening and looking
+	open    int        // connections
+	bye     int        // connections that said goodbye
+	hooks   sync.Mutex // one call of answer or silent at a time
 	// answer is asked first. ok: reply, or fail, is the answer.
 	answer func(proc uint32, args []byte) (reply xdr, fail *rpc.Error, ok bool)
 	silent func(proc uint32) bool // never answer
@@ -134,7 +135,7 @@ func (d *daemon) serve(conn net.Conn) {
 			return
 		}
 		proc := binary.BigEndian.Uint32(head[12:])
-		if d.silent != nil && d.silent(proc) {
+		if d.ignores(proc) {
 			continue
 		}
 		if proc == procShutdown && d.hangs() {
@@ -168,11 +169,24 @@ func (d *daemon) hangs() bool {
 	return true
 }
 
+func (d *daemon) ignores(proc uint32) bool {
+	d.hooks.Lock()
+	defer d.hooks.Unlock()
+	return d.silent != nil && d.silent(proc)
+}
+
+func (d *daemon) hook(proc uint32, args []byte) (xdr, *rpc.Error, bool) {
+	d.hooks.Lock()
+	defer d.hooks.Unlock()
+	if d.answer == nil {
+		return nil, nil, false
+	}
+	return d.answer(proc, args)
+}
+
 func (d *daemon) do(proc uint32, args []byte) (xdr, *rpc.Error) {
-	if d.answer != nil {
-		if reply, fail, ok := d.answer(proc, args); ok {
-			return reply, fail
-		}
+	if reply, fail, ok := d.hook(proc, args); ok {
+		return reply, fail
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
