@@ -14,6 +14,9 @@ type Features struct {
 	// Live are the types that can be moved while they run. The others can be
 	// saved and restored.
 	Live []Type `json:"live"`
+	// Missing are the verbs of the driver's roles that it refuses with
+	// errors.ErrUnsupported here, as rename.
+	Missing []string `json:"missing,omitempty"`
 }
 
 // Featurer tells what a driver can do on its host, as it is now.

@@ -21,6 +21,7 @@ type Tier string
 const (
 	NetNS   Tier = "netns"    // root and network namespaces
 	LVM     Tier = "lvm"      // root, lvm2 and a loop device (metadata only, no device-mapper)
+	Libvirt Tier = "libvirt"  // libvirtd (libvirt-daemon), started by the test for itself; no root
 	Lab     Tier = "lab"      // real Xen hosts under QEMU (internal/lab): what every change must pass
 	LabFull Tier = "lab-full" // the whole lab, run before work is called done; includes lab
 	Dom0    Tier = "dom0"     // this process runs in the dom0 of a lab host; internal/lab sets it

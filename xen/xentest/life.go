@@ -2,6 +2,7 @@ package xentest
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"testing"
 	"time"
@@ -63,6 +64,11 @@ func (s *suite) life(t *testing.T) {
 		s.sees(t, spec.UUID, xen.Paused)
 	})
 	s.run(t, "rename", func(t *testing.T) {
+		if s.lacks(t, "rename") {
+			refused(t, s.d.Rename(t.Context(), spec.UUID, "suite-renamed"), "rename", errors.ErrUnsupported)
+			assert.Equal(t, spec.Name, s.sees(t, spec.UUID, xen.Paused).Name)
+			return
+		}
 		require.NoError(t, s.d.Rename(t.Context(), spec.UUID, "suite-renamed"))
 		assert.Equal(t, "suite-renamed", s.sees(t, spec.UUID, xen.Paused).Name)
 		require.NoError(t, s.d.Rename(t.Context(), spec.UUID, "suite-renamed"), "its own name")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"testing"
 	"time"
 
@@ -125,6 +126,19 @@ func (s *suite) sees(t *testing.T, id uuid.UUID, state xen.State) xen.Domain {
 	}
 	require.Fail(t, "it is not listed")
 	return one
+}
+
+// lacks reports whether the driver says that it can not do this here. The case
+// is then that it refuses.
+func (s *suite) lacks(t *testing.T, verb string) bool {
+	t.Helper()
+	d, ok := s.d.(xen.Featurer)
+	if !ok {
+		return false
+	}
+	f, err := d.Features(t.Context())
+	require.NoError(t, err)
+	return slices.Contains(f.Missing, verb)
 }
 
 // gone checks that nothing has the UUID.

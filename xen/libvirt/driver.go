@@ -1,0 +1,136 @@
+package libvirt
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/keyed"
+)
+
+// What New takes if Options say nothing.
+const (
+	DefaultSocket = "/run/libvirt/libvirt-sock"
+	DefaultURI    = "xen:///system"
+)
+
+// Options changes how a Driver works; the zero value is right for a dom0.
+type Options struct {
+	// Socket is the Unix socket of libvirtd or virtxend; "" is DefaultSocket.
+	Socket string
+	// URI is the libvirt driver to open there; "" is DefaultURI.
+	URI string
+	// Dial makes a connection in place of Socket; it must obey ctx.
+	Dial func(ctx context.Context) (net.Conn, error)
+	// Log gets one Info record per change; nil is silent.
+	Log *slog.Logger
+	// Poll is how often the driver looks while it waits; 0 is 500 ms.
+	Poll time.Duration
+	// Limits end calls that hang.
+	Limits Limits
+}
+
+// Limits bound single calls; 0 is the default. While a guest is asked to shut
+// down, libvirt locks it for up to the 60 s that libxl waits for an answer, and
+// all that looks at it waits too: keep Query and Destroy above that.
+type Limits struct {
+	Query    time.Duration // what only looks, pause and the like: 90 s
+	Create   time.Duration // 180 s
+	Shutdown time.Duration // until the guest has said that it heard: 75 s
+	Destroy  time.Duration // until the domain is off the list: 120 s
+}
+
+// Driver speaks to one libvirtd. It is safe for concurrent use: verbs on one
+// domain wait for each other, and so do creates and renames. It connects when
+// it is first used, and again whenever a connection was lost.
+type Driver struct {
+	opts     Options
+	sessions *sessions
+	domains  keyed.Mutex[uuid.UUID]
+	names    keyed.Mutex[struct{}] // names and memory are looked at first and taken later
+}
+
+var _ xen.Domains = (*Driver)(nil)
+
+// New returns a driver; opts may be nil.
+func New(opts *Options) *Driver {
+	d := &Driver{}
+	if opts != nil {
+		d.opts = *opts
+	}
+	for _, def := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&d.opts.Poll, 500 * time.Millisecond},
+		{&d.opts.Limits.Query, 90 * time.Second},
+		{&d.opts.Limits.Create, 3 * time.Minute},
+		{&d.opts.Limits.Shutdown, 75 * time.Second},
+		{&d.opts.Limits.Destroy, 2 * time.Minute},
+	} {
+		if *def.field == 0 {
+			*def.field = def.value
+		}
+	}
+	if d.opts.Socket == "" {
+		d.opts.Socket = DefaultSocket
+	}
+	if d.opts.URI == "" {
+		d.opts.URI = DefaultURI
+	}
+	if d.opts.Log == nil {
+		d.opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.opts.Dial == nil {
+		d.opts.Dial = func(ctx context.Context) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", d.opts.Socket)
+		}
+	}
+	d.sessions = &sessions{dial: d.opts.Dial, uri: d.opts.URI}
+	return d
+}
+
+// Close hangs up. Calls that are under way go on to their end; later ones fail
+// with net.ErrClosed.
+func (d *Driver) Close() error { return d.sessions.close() }
+
+// on does work on the domain while nobody else does, and wraps its error.
+func (d *Driver) on(ctx context.Context, op, name string, id uuid.UUID, work func() error) error {
+	unlock, err := d.domains.Lock(ctx, id)
+	if err == nil {
+		defer unlock()
+		err = work()
+	}
+	return wrap(op, name, err)
+}
+
+func wrap(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &xen.Error{Op: op, Name: name, Err: err}
+}
+
+// poll calls look at once and then every Poll until it says true or fails, or
+// ctx ends.
+func (d *Driver) poll(ctx context.Context, look func() (bool, error)) error {
+	tick := time.NewTicker(d.opts.Poll)
+	defer tick.Stop()
+	for {
+		if done, err := look(); done || err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// remaining is how long from now until t, at least a moment.
+func remaining(t time.Time) time.Duration { return max(time.Until(t), time.Millisecond) }
