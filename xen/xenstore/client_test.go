@@ -3,6 +3,7 @@ package xenstore_test
 import (
 	"context"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,8 +14,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"io/fs"
 
 	"github.com/xenhost/xenhost/xen/xenstore"
 	"github.com/xenhost/xenhost/xen/xenstore/internal/wire"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/xenhost/xenhost/xen/xenstore/internal/wire"
@@ -21,23 +22,24 @@ const (
 
 // Event says that something may have changed: look.
 type Event struct {
-	// Path is the node that was written, made or removed, at or below the
+	// Path is the node that was written, made or removed, at or below a
 	// watched one.
 	Path string
-	// Overflow: more changed than was kept (256 paths). Path is the watched
-	// one; anything below it may have changed.
+	// Overflow: more changed than was kept (256 paths). Path is empty;
+	// anything that is watched may have changed.
 	Overflow bool
 }
 
-// Watch tells of changes at and below one path. Events wait in a queue, in
+// Watch tells of changes at and below some paths. Events wait in a queue, in
 // which the same path stands once; a watch that nobody reads costs a bounded
 // amount of memory and holds up nobody.
 type Watch struct {
-	c           *Client
-	path, token string
-	ring        chan struct{} // has room for one
-	closed      chan struct{}
-	closing     sync.Once
+	c       *Client
+	paths   []string
+	token   string
+	ring    chan struct{} // has room for one
+	closed  chan struct{}
+	closing sync.Once
 
 	mu       sync.Mutex
 	queue    []string
@@ -48,35 +50,41 @@ type Watch struct {
 // maxQueue is how many different paths wait in a watch.
 const maxQueue = 256
 
-// Watch begins to watch a path, or IntroduceDomain or ReleaseDomain. The node
-// need not be there. One event is there at once, so that the loop which reads
-// events also looks a first time.
+// Watch begins to watch paths, or IntroduceDomain or ReleaseDomain. The nodes
+// need not be there. One event a path is there at once, so that the loop which
+// reads events also looks a first time.
 //
-//	xenstore-watch PATH
-func (c *Client) Watch(ctx context.Context, path string) (*Watch, error) {
-	w, err := c.watch(ctx, path)
-	return w, wrap("watch", path, err)
-}
-
-func (c *Client) watch(ctx context.Context, path string) (*Watch, error) {
-	if path != IntroduceDomain && path != ReleaseDomain && !wire.ValidPath(path) {
-		return nil, fmt.Errorf("%w: not an absolute path", ErrInvalid)
+//	xenstore-watch PATH...
+func (c *Client) Watch(ctx context.Context, paths ...string) (*Watch, error) {
+	w := &Watch{c: c, paths: paths, ring: make(chan struct{}, 1), closed: make(chan struct{}), waiting: make(map[string]bool)}
+	for _, path := range paths {
+		if path != IntroduceDomain && path != ReleaseDomain && !wire.ValidPath(path) {
+			return nil, wrap("watch", path, fmt.Errorf("%w: not an absolute path", ErrInvalid))
+		}
 	}
-	w := &Watch{c: c, path: path, ring: make(chan struct{}, 1), closed: make(chan struct{}), waiting: make(map[string]bool)}
 	c.mu.Lock()
 	c.tokens++
 	w.token = "xenhost-" + strconv.FormatUint(c.tokens, 10)
 	c.watches[w.token] = w // before the request: the first event can come with the reply
 	c.mu.Unlock()
-	body := wire.Join(path, w.token)
-	if _, err := c.call(ctx, wire.Message{Op: wire.Watch, Body: body}, func([]byte) { _ = w.unwatch() }); err != nil {
-		c.drop(w.token)
-		if errors.Is(err, errTooBig) {
-			err = fmt.Errorf("%w: too many watches", ErrQuota)
+	for i, path := range paths {
+		if err := w.begin(ctx, path); err != nil {
+			c.drop(w.token)
+			for _, begun := range paths[:i] {
+				_ = w.unwatch(begun)
+			}
+			return nil, wrap("watch", path, err)
 		}
-		return nil, err
 	}
 	return w, nil
+}
+
+func (w *Watch) begin(ctx context.Context, path string) error {
+	_, err := w.c.call(ctx, wire.Message{Op: wire.Watch, Body: wire.Join(path, w.token)}, func([]byte) { _ = w.unwatch(path) })
+	if errors.Is(err, errTooBig) {
+		return fmt.Errorf("%w: too many watches", ErrQuota)
+	}
+	return err
 }
 
 func (c *Client) drop(token string) {
@@ -128,7 +136,7 @@ func (w *Watch) take() (Event, bool) {
 	defer w.mu.Unlock()
 	if w.overflow {
 		w.overflow = false
-		return Event{Path: w.path, Overflow: true}, true
+		return Event{Overflow: true}, true
 	}
 	if len(w.queue) == 0 {
 		return Event{}, false
@@ -149,15 +157,18 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 		if e, ok := w.take(); ok {
 			return e, nil
 		}
+		var err error
 		select {
 		case <-w.ring:
+			continue
 		case <-ctx.Done():
-			return Event{}, wrap("watch", w.path, ctx.Err())
+			err = ctx.Err()
 		case <-w.closed:
-			return Event{}, wrap("watch", w.path, ErrClosed)
+			err = ErrClosed
 		case <-w.c.done:
-			return Event{}, wrap("watch", w.path, w.c.Err())
+			err = w.c.Err()
 		}
+		return Event{}, wrap("watch", w.name(), err)
 	}
 }
 
@@ -166,15 +177,20 @@ func (w *Watch) Close() (err error) {
 	w.closing.Do(func() {
 		close(w.closed)
 		w.c.drop(w.token)
-		err = w.unwatch()
+		for _, path := range w.paths {
+			err = errors.Join(err, w.unwatch(path))
+		}
 	})
-	if errors.Is(err, ErrClosed) || errors.Is(err, ErrLost) {
+	if w.c.Err() != nil {
 		return nil // it ended with the connection
 	}
-	return wrap("unwatch", w.path, err)
+	return wrap("unwatch", w.name(), err)
 }
 
-func (w *Watch) unwatch() error {
-	_, err := w.c.call(context.Background(), wire.Message{Op: wire.Unwatch, Body: wire.Join(w.path, w.token)}, nil)
+// name is what errors call the watch.
+func (w *Watch) name() string { return strings.Join(w.paths, " ") }
+
+func (w *Watch) unwatch(path string) error {
+	_, err := w.c.call(context.Background(), wire.Message{Op: wire.Unwatch, Body: wire.Join(path, w.token)}, nil)
 	return err
 }

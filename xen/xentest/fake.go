@@ -45,6 +45,7 @@ type Fake struct {
 	domains map[int]*domain
 	deaf    map[uuid.UUID]bool
 	faults  []fault
+	alone   map[*domain]bool // see LoseMonitor
 }
 
 // New returns a host that is switched on and has no guests; opts may be nil.
@@ -116,6 +117,7 @@ func (f *Fake) remove(d *domain, why xen.Reason) {
 		return
 	}
 	delete(f.domains, d.id)
+	delete(f.alone, d)
 	d.ending = why
 	close(d.gone)
 }

@@ -55,6 +55,7 @@ func TestStore(t *testing.T, h Harness) {
 		{"watch of what is removed", (*suite).watchRemoved},
 		{"watch and transaction", (*suite).watchTx},
 		{"watches of one path", (*suite).watchTwice},
+		{"watch of several paths", (*suite).watchSeveral},
 		{"watch that nobody reads", (*suite).watchOverflow},
 		{"watch closed", (*suite).watchClosed},
 		{"special watches", (*suite).watchSpecial},

@@ -81,7 +81,7 @@ func (s *suite) watchOverflow() {
 	for i := range 300 {
 		s.put(fmt.Sprintf("a/%d", i), "1")
 	}
-	assert.Equal(s, xenstore.Event{Path: s.at("a"), Overflow: true}, s.next(w))
+	assert.Equal(s, xenstore.Event{Overflow: true}, s.next(w))
 	s.put("a/last", "1")
 	for e := s.next(w); e.Path != s.at("a/last"); e = s.next(w) { // what came after the overflow
 		require.False(s, e.Overflow)
@@ -91,6 +91,19 @@ func (s *suite) watchOverflow() {
 	}
 	assert.Equal(s, xenstore.Event{Path: s.at("a/same")}, s.next(w))
 	s.quiet(w)
+}
+
+func (s *suite) watchSeveral() {
+	w, err := s.Watch(s.ctx(), s.at("a"), s.at("b"))
+	require.NoError(s, err)
+	assert.Equal(s, []string{s.at("a"), s.at("b")}, []string{s.next(w).Path, s.next(w).Path})
+	for _, name := range []string{"b", "a/x"} {
+		s.put(name, "1")
+		assert.Equal(s, xenstore.Event{Path: s.at(name)}, s.next(w))
+	}
+	_, err = s.Watch(s.ctx(), s.at("a"), "b")
+	s.refused(err, "watch", xenstore.ErrInvalid)
+	require.NoError(s, w.Close())
 }
 
 func (s *suite) watchClosed() {
