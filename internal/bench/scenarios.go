@@ -4,6 +4,7 @@ package main
 func scenarios() []scenario {
 	return []scenario{
 		{"blockcopy", "a volume through a pipe: full copy", "", benchBlockcopy},
+		{"xen", "a read of xenstore, the statistics of all domains", "root in a dom0", benchXen},
 		{"network", "port forwards: load, add one, remove one", "root, iptables", benchNetwork},
 	}
 }

@@ -81,6 +81,31 @@ func TestReadFails(t *testing.T) {
 	require.ErrorContains(t, err, "/proc/net/dev")
 }
 
+// The cost a domain is the same with ten and with a thousand of them.
+func BenchmarkRead(b *testing.B) {
+	for _, count := range []int{10, 100, 1000} {
+		b.Run(fmt.Sprint(count), func(b *testing.B) {
+			root, domains := b.TempDir(), list{}
+			devices := filepath.Join(root, "sys/bus/xen-backend/devices")
+			net := "\n\n"
+			for i := range count {
+				domains = append(domains, xen.Domain{ID: i + 1})
+				vif, vbd := fmt.Sprintf("vif-%d-0", i+1), fmt.Sprintf("vbd-%d-51712", i+1)
+				require.NoError(b, os.MkdirAll(filepath.Join(devices, vif, "net", vif), 0o755))
+				require.NoError(b, os.CopyFS(filepath.Join(devices, vbd), os.DirFS(dom0+"/sys/bus/xen-backend/devices/vbd-1-51712")))
+				net += vif + ": 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"
+			}
+			require.NoError(b, os.MkdirAll(filepath.Join(root, "proc/net"), 0o755))
+			require.NoError(b, os.WriteFile(filepath.Join(root, "proc/net/dev"), []byte(net), 0o600))
+			for b.Loop() {
+				_, err := stats.Read(b.Context(), domains, &stats.Options{Root: root})
+				require.NoError(b, err)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*count), "ns/domain")
+		})
+	}
+}
+
 func TestDev(t *testing.T) {
 	for number, dev := range map[int]string{51712: "xvda", 51728: "xvdb", 51952: "xvdp", 51713: "", 768: "", 268439552: ""} {
 		assert.Equal(t, dev, stats.Vbd{Number: number}.Dev(), number)
