@@ -46,7 +46,7 @@ func (k *kernel) buffer() ([]byte, uint64) {
 // xen/privcmd.h.
 func (k *kernel) call(op, arg uint64) error {
 	request := struct{ op, a0, a1, a2, a3, a4 uint64 }{op: op, a0: arg}
-	const ioctl = uintptr(unsafe.Sizeof(request))<<16 | 'P'<<8 | 0
+	const ioctl = uintptr(unsafe.Sizeof(request))<<16 | 'P'<<8
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, k.file.Fd(), ioctl, uintptr(unsafe.Pointer(&request)))
 	runtime.KeepAlive(k)
 	switch errno {

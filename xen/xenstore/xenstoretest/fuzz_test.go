@@ -30,7 +30,7 @@ func FuzzServer(f *testing.F) {
 		server := xenstoretest.New(nil)
 		for _, domid := range []int{5, 0} {
 			conn := server.Pipe(domid)
-			go io.Copy(io.Discard, conn)
+			go func() { _, _ = io.Copy(io.Discard, conn) }()
 			_, _ = conn.Write(b)
 			_ = conn.Close()
 		}

@@ -2,6 +2,7 @@ package xenstoretest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -152,7 +153,7 @@ func (r request) change(n node) error {
 
 func (r request) write() error {
 	n, err := r.get(xenstore.Write)
-	if err == errNotExist {
+	if errors.Is(err, errNotExist) {
 		return r.create(r.rest)
 	}
 	if err != nil {
@@ -165,7 +166,7 @@ func (r request) write() error {
 
 func (r request) mkdir() error {
 	_, err := r.get(xenstore.Write)
-	if err == errNotExist {
+	if errors.Is(err, errNotExist) {
 		return r.create(nil)
 	}
 	return err
@@ -204,7 +205,7 @@ func (r request) remove() error {
 		return errInvalid
 	}
 	n, err := r.get(xenstore.Write)
-	if err == errNotExist {
+	if errors.Is(err, errNotExist) {
 		if up, _ := split(r.path); r.view.get(up) != nil {
 			return nil
 		}
