@@ -28,6 +28,7 @@ type XenstoreBell struct {
 	mu     sync.Mutex
 	client *xenstore.Client // nil: not connected
 	watch  *xenstore.Watch
+	warned bool // of what keeps it from connecting
 }
 
 // Xenstore returns a bell; nothing is connected yet.
@@ -74,13 +75,19 @@ func (b *XenstoreBell) connect(ctx context.Context) (err error) {
 		b.client = nil
 		return err
 	}
-	b.watch, err = b.client.Watch(ctx, xenstore.IntroduceDomain, xenstore.ReleaseDomain)
-	return err
+	if b.watch, err = b.client.Watch(ctx, xenstore.IntroduceDomain, xenstore.ReleaseDomain); err != nil {
+		return err
+	}
+	b.warned = false
+	return nil
 }
 
 // drop ends the connection; it needs b.mu.
 func (b *XenstoreBell) drop(why error) {
-	b.opts.Log.Warn("xenstored is not there", "error", why)
+	if !b.warned {
+		b.opts.Log.Warn("xenstored is not there; it is tried again and again", "error", why)
+	}
+	b.warned = true
 	if b.client != nil {
 		_ = b.client.Close() // it is lost in any case
 	}

@@ -153,11 +153,12 @@ func (c *Client) call(ctx context.Context, m wire.Message, undo func(body []byte
 	case reply := <-r.reply:
 		return r.result(reply)
 	case <-c.done:
-		return nil, c.Err()
+		err = c.Err()
 	case <-limited.Done():
+		err = c.late(ctx, limited.Err())
 	}
 	if c.leave(id, r) {
-		return nil, c.late(ctx, limited.Err())
+		return nil, err
 	}
 	return r.result(<-r.reply) // it came in the last moment
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,7 +57,10 @@ const maxQueue = 256
 //
 //	xenstore-watch PATH...
 func (c *Client) Watch(ctx context.Context, paths ...string) (*Watch, error) {
-	w := &Watch{c: c, paths: paths, ring: make(chan struct{}, 1), closed: make(chan struct{}), waiting: make(map[string]bool)}
+	if len(paths) == 0 {
+		return nil, wrap("watch", "", fmt.Errorf("%w: nothing to watch", ErrInvalid))
+	}
+	w := &Watch{c: c, paths: slices.Clone(paths), ring: make(chan struct{}, 1), closed: make(chan struct{}), waiting: make(map[string]bool)}
 	for _, path := range paths {
 		if path != IntroduceDomain && path != ReleaseDomain && !wire.ValidPath(path) {
 			return nil, wrap("watch", path, fmt.Errorf("%w: not an absolute path", ErrInvalid))

@@ -101,6 +101,8 @@ func (s *suite) watchSeveral() {
 		s.put(name, "1")
 		assert.Equal(s, xenstore.Event{Path: s.at(name)}, s.next(w))
 	}
+	_, err = s.Watch(s.ctx())
+	s.refused(err, "watch", xenstore.ErrInvalid)
 	_, err = s.Watch(s.ctx(), s.at("a"), "b")
 	s.refused(err, "watch", xenstore.ErrInvalid)
 	require.NoError(s, w.Close())
