@@ -81,8 +81,8 @@ func TestEvents(t *testing.T) {
 	next(events.Down, xen.Poweroff)
 	next(events.Gone, xen.Poweroff)
 
-	// Under an emulated CPU a PVH guest with another clock is killed by Xen.
-	guest.TSCMode = ""
+	// A kernel that finds nothing to run panics, and tells Xen so.
+	guest.Cmdline = "console=hvc0 rdinit=/nope"
 	_, err = driver.Create(t.Context(), guest, nil)
 	require.NoError(t, err)
 	next(events.Created, "")
