@@ -12,6 +12,9 @@ import (
 // DomainPath returns where the nodes of a domain are: /local/domain/DOMID. The
 // domain need not be there.
 func (c *Client) DomainPath(ctx context.Context, domid int) (string, error) {
+	if err := validDomid(domid); err != nil {
+		return "", wrap("find domain", strconv.Itoa(domid), err)
+	}
 	body, err := c.call(ctx, wire.Message{Op: wire.DomainPath, Body: wire.Join(strconv.Itoa(domid))}, nil)
 	path := strings.TrimSuffix(string(body), "\x00")
 	if err == nil && !wire.ValidPath(path) {
@@ -26,6 +29,9 @@ func (c *Client) DomainPath(ctx context.Context, domid int) (string, error) {
 // Introduced reports whether xenstored is connected to a domain: from its
 // creation until it is gone.
 func (c *Client) Introduced(ctx context.Context, domid int) (bool, error) {
+	if err := validDomid(domid); err != nil {
+		return false, wrap("look for domain", strconv.Itoa(domid), err)
+	}
 	body, err := c.call(ctx, wire.Message{Op: wire.Introduced, Body: wire.Join(strconv.Itoa(domid))}, nil)
 	if err == nil && string(body) != "T\x00" && string(body) != "F\x00" {
 		err = fmt.Errorf("xenstored answers with %q", body)
@@ -34,6 +40,14 @@ func (c *Client) Introduced(ctx context.Context, domid int) (bool, error) {
 		return false, wrap("look for domain", strconv.Itoa(domid), err)
 	}
 	return body[0] == 'T', nil
+}
+
+// validDomid refuses what xenstored would make another number of.
+func validDomid(domid int) error {
+	if domid < 0 || domid > 1<<15-1 {
+		return fmt.Errorf("%w: not a domid", ErrInvalid)
+	}
+	return nil
 }
 
 // Control gives xenstored an order and returns what it says. Which orders

@@ -42,7 +42,8 @@ func (n Nodes) Read(ctx context.Context, path string) (Untrusted, error) {
 
 // Write sets the value of a node and makes the node, and those above it, if
 // they are not there; new ones inherit the permissions of the one above. Path
-// and value together have at most 4095 bytes (4079 through the device).
+// and value together have at most 4095 bytes (4079 through the device), the
+// path alone 2048 beyond /local/domain/N/.
 //
 //	xenstore-write PATH VALUE
 func (n Nodes) Write(ctx context.Context, path string, value []byte) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 
@@ -44,18 +45,21 @@ func (s *Server) onNodes(c *conn, m wire.Message, f func(r request) error) error
 	return nil
 }
 
+// maxPath is what the daemon's quota allows of a path, not counting the folder
+// of a domain that it begins with, although the protocol allows 3072.
+const maxPath = 2048
+
+var ownFolder = regexp.MustCompile(`^/local/domain/[0-9]{1,5}/`)
+
 // path makes a name absolute: a relative one is below the connection's domain.
 func (c *conn) path(name string) (string, error) {
 	if len(name) == 0 {
 		return "", errInvalid
 	}
 	if name[0] != '/' {
-		if len(name) > 2048 {
-			return "", errInvalid
-		}
 		name = fmt.Sprintf("/local/domain/%d/%s", c.domid, name)
 	}
-	if !wire.ValidPath(name) {
+	if !wire.ValidPath(name) || len(name)-len(ownFolder.FindString(name)) > maxPath {
 		return "", errInvalid
 	}
 	return name, nil

@@ -62,6 +62,10 @@ func TestStore(t *testing.T, h Harness) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &suite{T: t, Harness: h, Client: h.dial(t)}
+			require.NoError(t, s.Mkdir(t.Context(), marker))
+			s.settled, _ = s.Watch(t.Context(), marker)
+			require.NotNil(t, s.settled)
+			s.next(s.settled)
 			require.NoError(t, s.Remove(t.Context(), s.at("")))
 			require.NoError(t, s.Mkdir(t.Context(), s.at("")))
 			t.Cleanup(func() {
@@ -69,6 +73,7 @@ func TestStore(t *testing.T, h Harness) {
 				require.NoError(t, err)
 				defer c.Close()
 				assert.NoError(t, c.Remove(context.Background(), s.at("")))
+				assert.NoError(t, c.Remove(context.Background(), marker))
 			})
 			c.run(s)
 		})
@@ -80,7 +85,11 @@ type suite struct {
 	*testing.T
 	Harness
 	*xenstore.Client
+	settled *xenstore.Watch // of marker
 }
+
+// marker is beside what the cases change.
+const marker = "/tool/xenhost-suite-marker"
 
 func (h Harness) dial(t *testing.T) *xenstore.Client {
 	t.Helper()
@@ -137,14 +146,19 @@ func (s *suite) next(w *xenstore.Watch) xenstore.Event {
 	return e
 }
 
-// quiet checks that no event is there. All that this connection did before has
-// been answered, and xenstored sends its events in order, so that one that it
-// owed would have come.
+// settle returns when every event of what was done before has come: events of
+// one connection come in order, also those of several watches.
+func (s *suite) settle() {
+	s.Helper()
+	require.NoError(s, s.Write(s.ctx(), marker, nil))
+	s.next(s.settled)
+}
+
+// quiet checks that no event is there, or on its way.
 func (s *suite) quiet(w *xenstore.Watch) {
 	s.Helper()
-	_, err := s.Read(s.ctx(), s.at(""))
-	require.NoError(s, err)
-	ctx, cancel := context.WithTimeout(s.ctx(), 20*time.Millisecond)
+	s.settle()
+	ctx, cancel := context.WithTimeout(s.ctx(), time.Millisecond)
 	defer cancel()
 	e, err := w.Next(ctx)
 	require.ErrorIs(s, err, context.DeadlineExceeded, "an event came: %+v", e)

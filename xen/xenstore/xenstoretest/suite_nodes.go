@@ -116,11 +116,12 @@ func (s *suite) sizes() {
 	s.has("a", strings.Repeat("x", room))
 	s.refused(s.Write(s.ctx(), s.at("a"), []byte(strings.Repeat("y", room+1))), "write", xenstore.ErrInvalid)
 	s.has("a", strings.Repeat("x", room))
-	long := s.at(strings.Repeat(strings.Repeat("d", 1000)+"/", 3) + strings.Repeat("e", 100))[:3072]
-	require.NoError(s, s.Write(s.ctx(), long, []byte("deep")))
-	v, err := s.Read(s.ctx(), long)
+	long := s.at(strings.Repeat(strings.Repeat("d", 900)+"/", 2) + strings.Repeat("e", 300))
+	require.NoError(s, s.Write(s.ctx(), long[:2048], []byte("deep")))
+	v, err := s.Read(s.ctx(), long[:2048])
 	require.NoError(s, err)
 	assert.Equal(s, "deep", string(v))
+	s.refused(s.Write(s.ctx(), long[:2049], nil), "write", xenstore.ErrInvalid)
 }
 
 func (s *suite) hostile() {
@@ -151,8 +152,12 @@ func (s *suite) domains() {
 		require.NoError(s, err)
 		assert.Equal(s, want, there, domid)
 	}
-	_, err = s.DomainPath(s.ctx(), -1)
-	assert.Error(s, err)
+	for _, domid := range []int{-1, 1 << 15} {
+		_, err = s.DomainPath(s.ctx(), domid)
+		s.refused(err, "find domain", xenstore.ErrInvalid)
+		_, err = s.Introduced(s.ctx(), domid)
+		s.refused(err, "look for domain", xenstore.ErrInvalid)
+	}
 }
 
 func (s *suite) control() {

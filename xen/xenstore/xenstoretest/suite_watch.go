@@ -81,6 +81,7 @@ func (s *suite) watchOverflow() {
 	for i := range 300 {
 		s.put(fmt.Sprintf("a/%d", i), "1")
 	}
+	s.settle()
 	assert.Equal(s, xenstore.Event{Overflow: true}, s.next(w))
 	s.put("a/last", "1")
 	for e := s.next(w); e.Path != s.at("a/last"); e = s.next(w) { // what came after the overflow
@@ -89,6 +90,7 @@ func (s *suite) watchOverflow() {
 	for range 10 {
 		s.put("a/same", "1") // one path waits once
 	}
+	s.settle()
 	assert.Equal(s, xenstore.Event{Path: s.at("a/same")}, s.next(w))
 	s.quiet(w)
 }
