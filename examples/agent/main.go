@@ -2,6 +2,7 @@
 //
 //	agent serve    answers another host on stdin and stdout; ssh starts it
 //	agent boot     after power-on: fence, network, start what should run
+//	agent run      the same, then stays and restarts guests that nobody else would
 //	agent list     what this host has
 //
 // In the other host's ~/.ssh/authorized_keys it is a forced command:
@@ -10,14 +11,19 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/xenhost/xenhost/internal/cli"
 	"github.com/xenhost/xenhost/migrate"
+	"github.com/xenhost/xenhost/xen/events"
 	"github.com/xenhost/xenhost/xen/host"
 )
 
@@ -50,6 +56,7 @@ func main() {
 				}
 				return printErr
 			}},
+		run(&flags),
 		&cobra.Command{Use: "list", Short: "what this host has", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
 				h, err := flags.Open()
@@ -64,6 +71,34 @@ func main() {
 			}},
 	)
 	cli.Main(root, nil)
+}
+
+// run is boot, and then the supervisor, until SIGTERM. It logs on stderr.
+func run(flags *cli.Flags) *cobra.Command {
+	var opts host.SuperviseOptions
+	c := &cobra.Command{Use: "run", Short: "as boot, then restart guests that nobody else would", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log := flags.Log()
+			if log == nil {
+				log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+			}
+			h, err := cli.Open(flags.Settings, log)
+			if err != nil {
+				return err
+			}
+			if _, err := h.Boot(c.Context()); err != nil {
+				log.Error("boot", "error", err) // one guest that can not start is no reason to leave the others alone
+			}
+			bell := events.Xenstore(&events.XenstoreOptions{Log: log})
+			defer bell.Close()
+			err = h.Supervise(c.Context(), bell, &opts)
+			if errors.Is(err, context.Canceled) {
+				return nil
+			}
+			return err
+		}}
+	c.Flags().DurationVar(&opts.Patience, "patience", 30*time.Second, "how long xl's own monitor has to act")
+	return c
 }
 
 func table(w io.Writer, all []host.Status) {

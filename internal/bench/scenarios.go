@@ -4,6 +4,7 @@ package main
 func scenarios(sizes sizes) []scenario {
 	return []scenario{
 		{"blockcopy", "volumes brought up to date: dd, zstd, ssh, rsync, desync", "rsync, zstd, openssh-server; six times -size of disk", sizes.benchBlockcopy},
+		{"xen", "a read of xenstore, the statistics of all domains", "root in a dom0", benchXen},
 		{"network", "port forwards: load, add one, remove one", "root, iptables", benchNetwork},
 	}
 }

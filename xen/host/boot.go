@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ type BootReport struct {
 // Boot makes the host as its files say, after it was powered on and whenever
 // an agent starts: first what was handed away is fenced again, then the
 // network is made, then guests that should run are started, one after the
-// other. What fails is reported and the rest goes on.
+// other, by Guest.Order and name. What fails is reported and the rest goes on.
 func (h *Host) Boot(ctx context.Context) (BootReport, error) {
 	var report BootReport
 	records, err := h.owners.List()
@@ -46,6 +47,9 @@ func (h *Host) Boot(ctx context.Context) (BootReport, error) {
 	if err := h.applyNetwork(ctx, owned); err != nil {
 		return report, errors.Join(append(errs, err)...)
 	}
+	slices.SortFunc(owned, func(a, b Guest) int {
+		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.Name, b.Name))
+	})
 	for _, g := range owned {
 		if g.Off {
 			continue

@@ -12,6 +12,10 @@
 //	err = h.Start(ctx, g.UUID)                                     // xl create
 //	err = h.Terminate(ctx, g.UUID)                                 // xl destroy, lvremove
 //
+// Two functions are for the process that stays, as agent run does: Boot after
+// power-on, then Supervise, which restarts guests that their toolstack has
+// left.
+//
 // In a unit test the parts are xentest, lvmtest and networktest; nothing else
 // changes.
 //

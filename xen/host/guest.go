@@ -29,8 +29,19 @@ type Guest struct {
 	Nics     []Nic             `json:"nics,omitempty"`
 	Forwards []network.Forward `json:"forwards,omitempty"`
 
+	// OnReboot and OnCrash are what follows when the guest does so: "restart",
+	// "destroy" (it stays off until it is started, or the host boots), or
+	// "preserve" (its domain stays for whoever wants to look). Empty is restart
+	// after a reboot, destroy after a crash. The toolstack does it, or else
+	// Supervise.
+	OnReboot string `json:"on_reboot,omitempty"`
+	OnCrash  string `json:"on_crash,omitempty"`
+
 	// Off is what Stop leaves: the guest is not started when the host boots.
 	Off bool `json:"off,omitempty"`
+	// Order says when Boot starts the guest: lower ones first, equal ones by
+	// name.
+	Order int `json:"order,omitempty"`
 }
 
 // Disk is a volume of a guest. Its volume has the same name on every host.
@@ -54,6 +65,7 @@ func (g Guest) Spec(paths map[lvm.ID]string) xen.Spec {
 	s := xen.Spec{
 		Name: g.Name, UUID: g.UUID, Type: g.Type, Memory: g.Memory, VCPUs: g.VCPUs,
 		Kernel: g.Kernel, Ramdisk: g.Ramdisk, Cmdline: g.Cmdline, TSCMode: g.TSCMode,
+		OnReboot: g.OnReboot, OnCrash: g.OnCrash,
 	}
 	for _, d := range g.Disks {
 		s.Disks = append(s.Disks, xen.Disk{Dev: d.Dev, Path: paths[d.Volume]})

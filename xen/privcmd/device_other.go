@@ -1,0 +1,7 @@
+//go:build !linux
+
+package privcmd
+
+import "errors"
+
+func openDevice() (device, error) { return nil, errors.ErrUnsupported }
