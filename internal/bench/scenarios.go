@@ -4,6 +4,7 @@ package main
 func scenarios() []scenario {
 	return []scenario{
 		{"blockcopy", "a volume through a pipe: full copy", "", benchBlockcopy},
+		{"guard", "anti-spoofing: cost of a frame, by number of guests", "root, nft", benchGuard},
 		{"network", "port forwards: load, add one, remove one", "root, iptables", benchNetwork},
 	}
 }
