@@ -47,7 +47,9 @@ func Forged(me, victim Host) []Frame {
 		return func(mark []byte) []byte { return ip4(protoUDP, from, broadcast4(), udp(sport, dport, mark)) }
 	}
 	v6 := func(from netip.Addr, next byte, payload ...[]byte) func([]byte) []byte {
-		return func(mark []byte) []byte { return ip6(next, from, netip.IPv6LinkLocalAllNodes(), append(slices.Concat(payload...), mark...)) }
+		return func(mark []byte) []byte {
+			return ip6(next, from, netip.IPv6LinkLocalAllNodes(), append(slices.Concat(payload...), mark...))
+		}
 	}
 	tagged := func(tag uint16) func([]byte) []byte {
 		return func(mark []byte) []byte {
@@ -111,7 +113,9 @@ func Honest(me Host) []Frame {
 		return kind{name, func(mark []byte) []byte { return ethernet(me.MAC, ether, packet(mark)) }}
 	}
 	v6 := func(from netip.Addr, next byte, payload []byte) func([]byte) []byte {
-		return func(mark []byte) []byte { return ip6(next, from, netip.IPv6LinkLocalAllNodes(), append(payload, mark...)) }
+		return func(mark []byte) []byte {
+			return ip6(next, from, netip.IPv6LinkLocalAllNodes(), append(payload, mark...))
+		}
 	}
 	arps := func(op uint16, sender, target netip.Addr) func([]byte) []byte {
 		return func(mark []byte) []byte { return append(arp(op, me.MAC, sender, target), mark...) }
@@ -121,7 +125,9 @@ func Honest(me Host) []Frame {
 		on("ARP reply", typeARP, arps(2, me.V4, me.V4.Next())),
 		on("ARP probe", typeARP, arps(1, netip.IPv4Unspecified(), me.V4)),
 		on("IPv4", typeIP, func(mark []byte) []byte { return ip4(protoUDP, me.V4, broadcast4(), udp(4000, 4000, mark)) }),
-		on("DHCP client", typeIP, func(mark []byte) []byte { return ip4(protoUDP, netip.IPv4Unspecified(), broadcast4(), udp(68, 67, mark)) }),
+		on("DHCP client", typeIP, func(mark []byte) []byte {
+			return ip4(protoUDP, netip.IPv4Unspecified(), broadcast4(), udp(68, 67, mark))
+		}),
 		on("IPv6", typeIP6, v6(me.V6, protoUDP, udp(4000, 4000, nil))),
 		on("IPv6 behind an extension header", typeIP6, v6(me.V6, 60, append(header(protoUDP), udp(4000, 4000, nil)...))),
 		on("link-local IPv6", typeIP6, v6(me.LinkLocal(), protoUDP, udp(546, 547, nil))),
