@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 
@@ -106,10 +107,17 @@ func survey(h *netlink.Handle) (Dom0, error) {
 }
 
 // uplink says what an interface is that can not be a vif; empty if it may be
-// one. netback's devices have the bus xen-backend; the device model's are taps.
+// one. netback's devices have the bus xen-backend; the device model's are taps;
+// what else is in a bridge is one of the host's own, unless it has the MAC that
+// Xen's scripts give to vifs.
 func uplink(l netlink.Link) string {
-	if bus := l.Attrs().ParentDevBus; bus != "" && bus != "xen-backend" {
+	switch bus := l.Attrs().ParentDevBus; {
+	case bus == "xen-backend":
+		return ""
+	case bus != "":
 		return "is a network card (" + bus + ")"
+	case l.Attrs().MasterIndex != 0 && !strings.HasPrefix(l.Type(), "tun") && l.Attrs().HardwareAddr.String() != vifMAC:
+		return "is a port of a bridge, and no vif"
 	}
 	switch l.Type() {
 	case "device", "tuntap", "tun", "veth", "vif", "dummy":

@@ -38,6 +38,7 @@ func TestDom0(t *testing.T) {
 	s := nstest.New(t)
 	s.IP(t, "link add xenext type bridge", "link set xenext up", "address add 203.0.113.1/24 dev xenext",
 		"route add default via 203.0.113.254", "address add 2001:db8:7::1/64 dev xenext nodad",
+		"link add eth1 type veth peer name far1", "link set eth1 master xenext up",
 		"link add x7f3a0000.0 type veth peer name g", "link set x7f3a0000.0 address fe:ff:ff:ff:ff:ff master xenext up")
 	m := manager(t, s)
 	port := func(change func(*guard.Port)) error {
@@ -47,6 +48,7 @@ func TestDom0(t *testing.T) {
 	}
 	for what, change := range map[string]func(*guard.Port){
 		"the bridge itself":            func(p *guard.Port) { p.Vif = "xenext" },
+		"a port of the host's":         func(p *guard.Port) { p.Vif = "eth1" },
 		"the loopback":                 func(p *guard.Port) { p.Vif = "lo" },
 		"the router":                   func(p *guard.Port) { p.Addresses = []netip.Addr{netip.MustParseAddr("203.0.113.254")} },
 		"dom0's address on the bridge": func(p *guard.Port) { p.Addresses = []netip.Addr{netip.MustParseAddr("203.0.113.1")} },

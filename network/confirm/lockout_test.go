@@ -1,0 +1,202 @@
+package confirm_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/netip"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenhost/xenhost/internal/tier"
+	"github.com/xenhost/xenhost/network"
+	"github.com/xenhost/xenhost/network/confirm"
+	"github.com/xenhost/xenhost/network/guard"
+)
+
+func tenant(n byte) network.Guest {
+	id := uuid.UUID{0xc0, 0, 0, n, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0, n}
+	at := netip.AddrFrom4([4]byte{192, 168, 0, n})
+	return network.Guest{
+		UUID: id,
+		Ports: []network.Port{{
+			Vif: network.VifName(id, 0), Bridge: "xenext", MAC: network.MAC{0, 0x16, 0x3e, 9, 0, n}, Addresses: []netip.Addr{at},
+		}},
+		Forwards: []network.Forward{{Proto: network.TCP, Port: 8000 + uint16(n), To: netip.AddrPortFrom(at, 80)}},
+	}
+}
+
+// An attack is a change of the network that somebody wants confirmed: a state,
+// and what a hand does to our own rules and links right after it was applied.
+type attack struct {
+	name  string
+	state func(r *rand.Rand, s *confirm.State)
+	hand  func(o *office, t *testing.T, r *rand.Rand)
+}
+
+func attacks() []attack {
+	bridge := func(s *confirm.State) *network.Bridge { return &s.Network.Bridges[0] }
+	addGuest := func(s *confirm.State, g network.Guest) {
+		s.Network.Guests = append(s.Network.Guests, g)
+		s.Guard.Guests = append(s.Guard.Guests, guard.Of(g))
+	}
+	change := func(name string, f func(r *rand.Rand, s *confirm.State)) attack { return attack{name: name, state: f} }
+	byHand := func(name string, f func(o *office, t *testing.T, r *rand.Rand)) attack {
+		return attack{name: name, hand: f}
+	}
+	nft := func(name, script string) attack {
+		return byHand(name, func(o *office, t *testing.T, _ *rand.Rand) { o.dom0.Run(t, script, "nft", "-f", "-") })
+	}
+	ip := func(name, line string) attack {
+		return byHand(name, func(o *office, t *testing.T, _ *rand.Rand) { o.dom0.IP(t, line) })
+	}
+	return []attack{
+		change("nothing is left", func(_ *rand.Rand, s *confirm.State) { *s.Network, *s.Guard = network.State{}, guard.State{Open: true} }),
+		change("the bridge goes", func(_ *rand.Rand, s *confirm.State) { s.Network.Bridges, s.Network.Guests = nil, nil }),
+		change("the uplink goes", func(_ *rand.Rand, s *confirm.State) { bridge(s).Ports = nil }),
+		change("the address goes", func(_ *rand.Rand, s *confirm.State) { bridge(s).Addresses = nil }),
+		change("another address", func(r *rand.Rand, s *confirm.State) {
+			bridge(s).Addresses[0] = netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(2 + r.IntN(200))}), 24)
+		}),
+		change("the uplink in another bridge", func(_ *rand.Rand, s *confirm.State) {
+			bridge(s).Ports = nil
+			s.Network.Bridges = append(s.Network.Bridges, network.Bridge{Name: "xenint", Ports: []string{"eth0"}})
+		}),
+		change("a forward of the control port", func(_ *rand.Rand, s *confirm.State) {
+			g := tenant(2)
+			g.Forwards[0].Port = controlPort
+			addGuest(s, g)
+		}),
+		change("forwards of many ports", func(r *rand.Rand, s *confirm.State) {
+			g := tenant(2)
+			for range 50 {
+				f := g.Forwards[0]
+				f.Port = uint16(1 + r.IntN(65535))
+				g.Forwards = append(g.Forwards, f)
+			}
+			addGuest(s, g)
+		}),
+		change("everybody is masqueraded", func(_ *rand.Rand, s *confirm.State) {
+			s.Network.Masquerades = []network.Masquerade{{Source: netip.MustParsePrefix("128.0.0.0/1"), Out: "xenext"}}
+		}),
+		change("the uplink under the guard", func(_ *rand.Rand, s *confirm.State) {
+			g := guard.Of(tenant(2))
+			g.Ports[0].Vif = "eth0"
+			s.Guard.Guests = append(s.Guard.Guests, g)
+		}),
+		change("a guest with dom0's address", func(_ *rand.Rand, s *confirm.State) {
+			g := tenant(2)
+			g.Ports[0].Addresses[0] = netip.MustParseAddr("203.0.113.1")
+			g.Forwards = nil
+			addGuest(s, g)
+		}),
+		change("a guest with the router's address", func(_ *rand.Rand, s *confirm.State) {
+			g := tenant(2)
+			g.Ports[0].Addresses[0] = netip.MustParseAddr("203.0.113.254")
+			g.Forwards = nil
+			addGuest(s, g)
+		}),
+		nft("the guard drops all", "insert rule bridge xenhost_guard entry drop"),
+		nft("the guard's policy is to drop", "add chain bridge xenhost_guard entry { policy drop; }"),
+		nft("the guard drops IPv4", "insert rule bridge xenhost_guard entry ether type ip drop"),
+		nft("the guard has the uplink", `add element bridge xenhost_guard ports { "eth0" }`),
+		nft("another chain of the guard", "add chain bridge xenhost_guard x { type filter hook input priority 0; policy drop; }"),
+		byHand("our rules take the control port", hijack),
+		ip("the uplink leaves the bridge", "link set eth0 nomaster"),
+		ip("the address is deleted", "address delete 203.0.113.1/24 dev xenext"),
+		ip("the route is deleted", "route delete default"),
+		ip("the bridge is deleted", "link delete xenext"),
+	}
+}
+
+// hijack sends new control connections to nowhere, by a rule that
+// carries our mark, in place of one of ours.
+func hijack(o *office, t *testing.T, _ *rand.Rand) {
+	chain := regexp.MustCompile(`(?m)^-A PREROUTING .*-j (XH\S+)`).FindStringSubmatch(o.dom0.Run(t, "", "iptables-save", "-t", "nat"))
+	if chain == nil { // forwards are kept by nft alone
+		o.dom0.Run(t, "insert rule bridge xenhost_guard entry ip daddr 203.0.113.1 drop", "nft", "-f", "-")
+		return
+	}
+	o.dom0.Run(t, "", "iptables", "-t", "nat", "-R", chain[1], "1", "-p", "tcp", "--dport", "2222", "-m", "comment", "--comment", "xenhost: tcp port 2222", "-j", "DNAT", "--to-destination", "192.168.0.99:22")
+}
+
+// handed is a network whose Apply is followed by a hand.
+type handed struct {
+	network.Manager
+	hand func()
+}
+
+func (h handed) Apply(ctx context.Context, want network.State) (network.Plan, error) {
+	plan, err := h.Manager.Apply(ctx, want)
+	if err == nil {
+		h.hand()
+	}
+	return plan, err
+}
+
+// TestLockout: whatever somebody does to our part of the network, the operator
+// can log in afterwards, at the latest when the window is over. In tier netns
+// each attack has its turn; the 200 of them run in tier lab-full.
+func TestLockout(t *testing.T) {
+	o := newOffice(t)
+	all, n := attacks(), len(attacks())
+	if tier.Demanded(tier.LabFull) {
+		n = 200
+	}
+	const seed = 7
+	r := rand.New(rand.NewPCG(seed, seed))
+	outcome := map[string]int{}
+	var longest time.Duration
+	for i := range n {
+		a := all[i%len(all)]
+		what, cutOff := o.strike(t, r, a)
+		t.Logf("%s: %s", a.name, what)
+		outcome[what]++
+		longest = max(longest, cutOff)
+		require.False(t, t.Failed(), "attack %d, %s: %s", i, a.name, what)
+	}
+	t.Logf("RESULT %d attacks: %v; the longest cut of control was %v with a window of %v", n, outcome, longest.Round(time.Millisecond), window)
+	for _, what := range []string{"refused", "harmless", "taken back"} {
+		assert.NotZero(t, outcome[what], what)
+	}
+}
+
+const window = time.Second
+
+// strike lets one attack happen and returns what became of it, and how long
+// nobody could log in.
+func (o *office) strike(t *testing.T, r *rand.Rand, a attack) (what string, cutOff time.Duration) {
+	t.Helper()
+	want := base()
+	if a.state != nil {
+		a.state(r, &want)
+	}
+	target := o.target
+	if a.hand != nil {
+		target.Network = handed{o.target.Network, func() { a.hand(o, t, r) }}
+	}
+	c := confirm.New(target, options(o.dom0.Name, o.dir, window))
+	start := time.Now()
+	_, err := c.Apply(t.Context(), want)
+	switch {
+	case err != nil:
+		t.Log(err)
+		assert.False(t, strings.Contains(err.Error(), "read back"), "%s: a refusal comes before the change: %v", a.name, err)
+		what = "refused"
+	case o.alive(150 * time.Millisecond):
+		require.NoError(t, c.Revert(t.Context()))
+		what = "harmless"
+	default:
+		require.Eventually(t, func() bool { return o.alive(150 * time.Millisecond) }, window+2*time.Second, time.Millisecond, a.name)
+		cutOff = time.Since(start)
+		what = "taken back"
+	}
+	require.Eventually(t, func() bool { _, err := c.Pending(); return err != nil }, window+2*time.Second, 5*time.Millisecond, a.name)
+	o.isBase(t)
+	return what, cutOff
+}
