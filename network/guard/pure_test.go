@@ -122,6 +122,15 @@ func TestElements(t *testing.T) {
 	})
 }
 
+func TestOurs(t *testing.T) {
+	for _, vif := range []string{"x7f3a0b1c.0", "x00000000.z", "xffffffff.0-emu"} {
+		assert.True(t, Ours(vif), vif)
+	}
+	for _, vif := range []string{"", "x", "xe", "vif7.0", "xenext", "xover0", "X7f3a0b1c.0", "x7F3a0b1c.0", "eth0"} {
+		assert.False(t, Ours(vif), vif)
+	}
+}
+
 func TestOf(t *testing.T) {
 	want := web1()
 	want.Ports[0].Networks = nil

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -85,6 +86,12 @@ const rules = `
 		iifname @ours counter name "drop_unknown" drop
 	}
 `
+
+// Ours reports whether a vif's name looks like one that network.VifName gives.
+// Such a vif may send nothing unless the guard knows it.
+func Ours(vif string) bool {
+	return len(vif) > 2 && slices.Contains(ours(), vif[:3]+"*")
+}
 
 // ours are the names that network.VifName can give, up to two digits of the
 // UUID: x00* to xff*.
