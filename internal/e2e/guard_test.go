@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -30,7 +33,9 @@ func TestGuardFull(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, h.Write(t.Context(), "/etc/xenhost/host.json", settings, 0o644))
 		w.run(h, "xenhost-agent", "boot")
+		w.hooked(h)
 	}
+	t.Run("an unknown vif gets on no bridge", func(t *testing.T) { w.in(t).stranger(w.curacao) })
 	w.provision(web)
 	w.answers(web, w.curacao)
 	thief := guest{name: "thief", kind: "pvh", ip: web.ip, mac: "00:16:3e:00:00:66"}
@@ -60,6 +65,34 @@ func TestGuardFull(t *testing.T) {
 		w.robbed(thief, w.curacao)
 		assert.Zero(t, w.dropped(w.islay, "drop_arp"), "the thief's claims do not reach the other host")
 	})
+}
+
+// hooked makes vifhook the script of all vifs of a host.
+func (w *world) hooked(h *xenlab.Host) {
+	t := w.t
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "vif-xenhost")
+	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", path, "github.com/xenhost/xenhost/examples/vifhook")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.NoError(t, h.Put(t.Context(), path, "/etc/xen/scripts/vif-xenhost"))
+	conf, err := h.Read(t.Context(), "/etc/xen/xl.conf")
+	require.NoError(t, err)
+	conf = append(conf, []byte("\nvif.default.script=\"vif-xenhost\"\n")...)
+	require.NoError(t, h.Write(t.Context(), "/etc/xen/xl.conf", conf, 0o644))
+}
+
+// stranger is a domain that somebody starts by hand, with a vif that looks like
+// one of ours.
+func (w *world) stranger(h *xenlab.Host) {
+	config := fmt.Sprintf("name = \"stranger\"\ntype = \"pvh\"\nmemory = 64\nkernel = %q\nramdisk = %q\ntsc_mode = \"native\"\n"+
+		"vif = [ \"bridge=xenint,vifname=xdeadbeef.0,mac=00:16:3e:00:00:99\" ]\n", xenlab.GuestKernel, xenlab.GuestRamdisk)
+	require.NoError(w.t, h.Write(w.t.Context(), "/etc/xen/stranger.cfg", []byte(config), 0o600))
+	said := w.refused(h, "xl", "create", "/etc/xen/stranger.cfg")
+	assert.Contains(w.t, said, "of no guest under the guard")
+	assert.NotContains(w.t, w.run(h, "xl", "list"), "stranger")
+	assert.NotContains(w.t, w.run(h, "ip", "link", "show", "master", "xenint"), "xdeadbeef")
 }
 
 // provisionThief makes a guest that is given an address and uses another one.
