@@ -143,12 +143,15 @@ func (c *Changer) takePlace(ctx context.Context) (leave func(), err error) {
 }
 
 // await returns false when p is confirmed or gone, and true when its time is
-// over or ctx ends.
+// over or ctx ends. The file is what counts: its deadline may be moved.
 func (c *Changer) await(ctx context.Context, p pendingFile) bool {
 	for {
 		now, err := c.readPending()
 		if errors.Is(err, fs.ErrNotExist) || err == nil && now.ID != p.ID {
 			return false
+		}
+		if err == nil {
+			p = now
 		}
 		left, err := c.left(p)
 		if err != nil || left.Left <= 0 {

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -30,11 +29,11 @@ func cut() confirm.State {
 
 // caller starts a process that applies cut, and returns when it has, or when it
 // is in the middle of it.
-func (o *office) caller(t *testing.T, window time.Duration, applied bool) *exec.Cmd {
+func (o *office) caller(t *testing.T, applied bool) *exec.Cmd {
 	t.Helper()
 	text, err := json.Marshal(cut())
 	require.NoError(t, err)
-	c := exec.Command(os.Args[0], "apply", o.dom0.Name, o.dir, window.String(), string(text))
+	c := exec.Command(os.Args[0], "apply", o.dom0.Name, o.dir, time.Hour.String(), string(text))
 	c.Stderr = os.Stderr
 	out, err := c.StdoutPipe()
 	require.NoError(t, err)
@@ -50,7 +49,7 @@ func (o *office) caller(t *testing.T, window time.Duration, applied bool) *exec.
 		require.False(t, o.alive(100*time.Millisecond), "the change cuts the operator off")
 		return c
 	}
-	require.Eventually(t, func() bool { return len(o.processes(t, "keep")) == 2 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(o.processes(t, "keep")) == 2 }, 30*time.Second, time.Millisecond)
 	return c
 }
 
@@ -61,61 +60,60 @@ func kill(t *testing.T, signal unix.Signal, pids ...int) {
 	}
 }
 
-// comesBack waits for the end of the change, not much longer than the window.
-func (o *office) comesBack(t *testing.T, limit time.Duration) {
+// comesBack waits for the end of the change.
+func (o *office) comesBack(t *testing.T) {
 	t.Helper()
 	c := confirm.New(o.target, &confirm.Options{Dir: o.dir})
-	require.Eventually(t, func() bool { _, err := c.Pending(); return err != nil }, limit, 5*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := c.Pending(); return err != nil }, 30*time.Second, 5*time.Millisecond)
 	_, err := c.Pending()
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	o.isBase(t)
-	require.Eventually(t, func() bool { return len(o.processes(t, "keep")) == 0 }, 5*time.Second, 5*time.Millisecond, "no keeper is left")
+	require.Eventually(t, func() bool { return len(o.processes(t, "keep")) == 0 }, 30*time.Second, 5*time.Millisecond, "no keeper is left")
 }
 
 func TestKilled(t *testing.T) {
 	o := newOffice(t)
-	const window = 1500 * time.Millisecond
-	const limit = window + 2*time.Second
 	t.Run("the caller, after the change", func(t *testing.T) {
-		kill(t, unix.SIGKILL, o.caller(t, window, true).Process.Pid)
-		o.comesBack(t, limit)
+		kill(t, unix.SIGKILL, o.caller(t, true).Process.Pid)
+		o.hurry(t)
+		o.comesBack(t)
 	})
 	t.Run("the caller, in the middle of it", func(t *testing.T) {
-		c := o.caller(t, window, false)
+		c := o.caller(t, false)
 		time.Sleep(30 * time.Millisecond)
 		kill(t, unix.SIGKILL, c.Process.Pid)
-		o.comesBack(t, limit)
+		o.hurry(t)
+		o.comesBack(t)
 	})
 	t.Run("the caller and a keeper", func(t *testing.T) {
-		c := o.caller(t, window, true)
+		c := o.caller(t, true)
 		keepers := o.processes(t, "keep")
 		require.Len(t, keepers, 2)
 		kill(t, unix.SIGKILL, c.Process.Pid, keepers[0])
-		o.comesBack(t, limit)
+		o.hurry(t)
+		o.comesBack(t)
 	})
 	t.Run("the other keeper", func(t *testing.T) {
-		o.caller(t, window, true)
+		o.caller(t, true)
 		kill(t, unix.SIGKILL, o.processes(t, "keep")[1])
-		o.comesBack(t, limit)
+		o.hurry(t)
+		o.comesBack(t)
 	})
 	t.Run("a keeper that is asked to end takes it back at once", func(t *testing.T) {
-		o.caller(t, time.Hour, true)
+		o.caller(t, true)
 		kill(t, unix.SIGTERM, o.processes(t, "keep")[0])
-		o.comesBack(t, 2*time.Second)
+		o.comesBack(t)
 	})
 	t.Run("all of them; the next agent takes it back", func(t *testing.T) {
-		c := o.caller(t, window, true)
+		c := o.caller(t, true)
 		kill(t, unix.SIGKILL, append(o.processes(t, "keep"), c.Process.Pid)...)
 		agent := confirm.New(o.target, &confirm.Options{Dir: o.dir})
-		require.NoError(t, agent.Settle(t.Context()), "its time is not over")
+		require.NoError(t, agent.Settle(t.Context()))
 		_, err := agent.Pending()
-		require.NoError(t, err)
-		require.Eventually(t, func() bool {
-			require.NoError(t, agent.Settle(t.Context()))
-			_, err := agent.Pending()
-			return err != nil
-		}, limit, 20*time.Millisecond)
-		o.comesBack(t, limit)
+		require.NoError(t, err, "its time is not over")
+		o.hurry(t)
+		require.NoError(t, agent.Settle(t.Context()))
+		o.comesBack(t)
 	})
 }
 
@@ -123,22 +121,13 @@ func TestKilled(t *testing.T) {
 // kernel, and a pending file of another boot.
 func TestPowerFails(t *testing.T) {
 	o := newOffice(t)
-	c := o.caller(t, time.Hour, true)
+	c := o.caller(t, true)
 	kill(t, unix.SIGKILL, append(o.processes(t, "keep"), c.Process.Pid)...)
 	o.dom0.Run(t, "", "nft", "flush", "ruleset")
 	o.dom0.IP(t, "link delete xenext")
-	path := filepath.Join(o.dir, "pending.json")
-	text, err := os.ReadFile(path)
-	require.NoError(t, err)
-	var pending map[string]any
-	require.NoError(t, json.Unmarshal(text, &pending))
-	pending["boot"] = "another"
-	text, err = json.Marshal(pending)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(path, text, 0o600))
-
+	o.edit(t, "boot", "another")
 	require.NoError(t, confirm.New(o.target, &confirm.Options{Dir: o.dir}).Boot(t.Context()))
-	o.comesBack(t, time.Second)
+	o.comesBack(t)
 }
 
 // What would cut the way to the operator is refused before anything is armed.

@@ -107,22 +107,24 @@ func TestConfirmed(t *testing.T) {
 }
 
 func TestNotConfirmed(t *testing.T) {
-	d := newDesk(t, t.Context(), 200*time.Millisecond)
+	d := newDesk(t, t.Context(), time.Minute)
 	p, err := d.Apply(t.Context(), want("10.0.0.0/8"))
 	require.NoError(t, err)
 	d.is(t, "10.0.0.0/8")
-	require.Eventually(t, func() bool { _, err := d.Pending(); return errors.Is(err, os.ErrNotExist) }, 5*time.Second, 5*time.Millisecond)
+	d.rewrite(t, timeIsOver)
+	require.Eventually(t, func() bool { _, err := d.Pending(); return errors.Is(err, os.ErrNotExist) }, 30*time.Second, 5*time.Millisecond)
 	d.is(t, "")
 	require.ErrorIs(t, d.Confirm(t.Context(), p.ID), ErrLate)
 }
 
 // A keeper does not give up when the first try fails.
 func TestKeeperTriesAgain(t *testing.T) {
-	d := newDesk(t, t.Context(), 100*time.Millisecond)
+	d := newDesk(t, t.Context(), time.Minute)
 	_, err := d.Apply(t.Context(), want("10.0.0.0/8"))
 	require.NoError(t, err)
 	d.network.Fail("apply", errors.New("iptables is not there"))
-	require.Eventually(t, func() bool { _, err := d.Pending(); return errors.Is(err, os.ErrNotExist) }, 5*time.Second, 5*time.Millisecond)
+	d.rewrite(t, timeIsOver)
+	require.Eventually(t, func() bool { _, err := d.Pending(); return errors.Is(err, os.ErrNotExist) }, 30*time.Second, 5*time.Millisecond)
 	d.is(t, "")
 }
 
@@ -152,7 +154,7 @@ func TestKeepersThatEnd(t *testing.T) {
 	_, err := d.Apply(t.Context(), want("10.0.0.0/8"))
 	require.NoError(t, err)
 	end()
-	require.Eventually(t, func() bool { _, err := d.Pending(); return errors.Is(err, os.ErrNotExist) }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := d.Pending(); return errors.Is(err, os.ErrNotExist) }, 30*time.Second, 5*time.Millisecond)
 	d.is(t, "")
 }
 
@@ -164,6 +166,8 @@ func (d *desk) rewrite(t *testing.T, change func(*pendingFile)) {
 	change(&p)
 	require.NoError(t, d.write(pendingName, p))
 }
+
+func timeIsOver(p *pendingFile) { p.Deadline, p.Boot, _ = clock() }
 
 // orphan is a change whose keepers are both gone.
 func orphan(t *testing.T) *desk {
@@ -181,7 +185,7 @@ func orphan(t *testing.T) *desk {
 
 func TestBothKeepersGone(t *testing.T) {
 	d := orphan(t)
-	d.rewrite(t, func(p *pendingFile) { p.Deadline, p.Boot, _ = clock() })
+	d.rewrite(t, timeIsOver)
 	require.NoError(t, d.Settle(t.Context()))
 	d.is(t, "10.0.0.0/8")
 

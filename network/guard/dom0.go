@@ -16,7 +16,7 @@ import (
 type Dom0 struct {
 	// Uplinks are interfaces that are no guest's vif, with what they are.
 	Uplinks map[string]string
-	// Addresses of dom0 and of the routers that it uses.
+	// Addresses of dom0 and of the routers that its default routes lead to.
 	Addresses map[netip.Addr]string
 	// MACs of dom0's own interfaces.
 	MACs map[network.MAC]string
@@ -93,8 +93,9 @@ func survey(h *netlink.Handle) (Dom0, error) {
 		d.Uplinks[name[a.LinkIndex]] = fmt.Sprintf("has dom0's address %v", a.IPNet)
 	}
 	for _, r := range routes {
-		if gw, ok := netip.AddrFromSlice(r.Gw); ok {
-			d.Addresses[gw.Unmap()] = "a router of dom0's"
+		// Only the way out: a guest may well be dom0's router to what is behind it.
+		if gw, ok := netip.AddrFromSlice(r.Gw); ok && (r.Dst == nil || r.Dst.IP.IsUnspecified()) {
+			d.Addresses[gw.Unmap()] = "dom0's router"
 			d.Uplinks[name[r.LinkIndex]] = fmt.Sprintf("leads to dom0's router %v", gw)
 		}
 	}

@@ -37,12 +37,13 @@ func TestDom0(t *testing.T) {
 	nstest.Need(t, "nft")
 	s := nstest.New(t)
 	s.IP(t, "link add xenext type bridge", "link set xenext up", "address add 203.0.113.1/24 dev xenext",
-		"route add default via 203.0.113.254", "address add 2001:db8:7::1/64 dev xenext nodad",
+		"route add default via 203.0.113.254", "route add 10.8.0.0/16 via 203.0.113.10", "address add 2001:db8:7::1/64 dev xenext nodad",
 		"link add eth1 type veth peer name far1", "link set eth1 master xenext up",
 		"link add x7f3a0000.0 type veth peer name g", "link set x7f3a0000.0 address fe:ff:ff:ff:ff:ff master xenext up")
 	m := manager(t, s)
+	id := uuid.New()
 	port := func(change func(*guard.Port)) error {
-		g := guard.Guest{UUID: uuid.New(), Ports: []guard.Port{{Vif: "x7f3a0000.0", MAC: network.MAC{0, 0x16, 0x3e, 0, 0, 1}}}}
+		g := guard.Guest{UUID: id, Ports: []guard.Port{{Vif: "x7f3a0000.0", MAC: network.MAC{0, 0x16, 0x3e, 0, 0, 1}}}}
 		change(&g.Ports[0])
 		return m.Set(t.Context(), g)
 	}
@@ -57,6 +58,8 @@ func TestDom0(t *testing.T) {
 		require.Error(t, port(change), what)
 	}
 	require.NoError(t, port(func(*guard.Port) {}), "a vif in the bridge is a vif")
+	require.NoError(t, m.Remove(t.Context(), id))
+	require.NoError(t, port(func(p *guard.Port) { p.Addresses = []netip.Addr{netip.MustParseAddr("203.0.113.10")} }), "a guest that leads elsewhere")
 }
 
 // The rules of others stay as they are, and ours are found to be changed by

@@ -5,6 +5,7 @@ package nstest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"runtime"
@@ -44,16 +45,11 @@ type Space struct{ Name string }
 // New makes a machine without interfaces but lo.
 func New(tb testing.TB) Space {
 	tb.Helper()
-	for n := 1; ; n++ {
-		s := Space{fmt.Sprintf("xht%d-%d", os.Getpid(), n)}
-		if _, err := os.Stat(s.Path()); err == nil {
-			continue
-		}
-		run(tb, "", "ip", "netns", "add", s.Name)
-		tb.Cleanup(func() { run(tb, "", "ip", "netns", "delete", s.Name) })
-		s.IP(tb, "link set lo up")
-		return s
-	}
+	s := Space{fmt.Sprintf("xht%d-%08x", os.Getpid(), rand.Uint32())}
+	run(tb, "", "ip", "netns", "add", s.Name)
+	tb.Cleanup(func() { run(tb, "", "ip", "netns", "delete", s.Name) })
+	s.IP(tb, "link set lo up")
+	return s
 }
 
 func run(tb testing.TB, stdin string, argv ...string) string {
