@@ -14,6 +14,7 @@ import (
 
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/network"
+	"github.com/xenhost/xenhost/network/guard"
 	"github.com/xenhost/xenhost/xen/dom0"
 	"github.com/xenhost/xenhost/xen/host"
 	"github.com/xenhost/xenhost/xen/xl"
@@ -26,6 +27,7 @@ type Settings struct {
 	Bridges     []network.Bridge     `json:"bridges,omitempty"`
 	Masquerades []network.Masquerade `json:"masquerades,omitempty"`
 	Reserved    []uint16             `json:"reserved_ports,omitempty"` // of dom0, besides ssh's
+	Guard       bool                 `json:"guard,omitempty"`          // guests send with their own MACs and addresses only
 	Grace       string               `json:"grace,omitempty"`          // until a guest's plug is pulled, as 60s
 }
 
@@ -44,11 +46,16 @@ func Open(path string, log *slog.Logger) (*host.Host, error) {
 		return nil, fmt.Errorf("%s: grace: %w", path, err)
 	}
 	run := dom0.Local{Log: log}
+	var g guard.Manager
+	if s.Guard {
+		g = guard.New(&guard.Options{Runner: run, Log: log})
+	}
 	return host.New(host.Config{
 		Name:     s.Name,
 		Domains:  xl.New(run, nil),
 		Volumes:  lvm.New(run, nil),
 		Network:  network.New(&network.Options{Runner: run, Reserved: s.Reserved, Log: log}),
+		Guard:    g,
 		StateDir: s.StateDir,
 		Base:     network.State{Bridges: s.Bridges, Masquerades: s.Masquerades},
 		Grace:    grace,

@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/lvm"
-	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/host/owner"
 )
@@ -155,17 +154,4 @@ func (h *Host) owned(records []owner.Record) ([]Guest, error) {
 		all = append(all, g)
 	}
 	return all, errors.Join(errs...)
-}
-
-// applyNetwork makes the host's network as Config.Base and the guests say.
-func (h *Host) applyNetwork(ctx context.Context, guests []Guest) error {
-	want := network.State{Bridges: h.base.Bridges, Masquerades: h.base.Masquerades}
-	for _, g := range guests {
-		want.Guests = append(want.Guests, g.Network())
-	}
-	plan, err := h.network.Apply(ctx, want)
-	if err == nil && !plan.Empty() {
-		h.log.Info("network", "steps", len(plan.Steps))
-	}
-	return err
 }

@@ -6,6 +6,7 @@
 //		Domains: xl.New(dom0.Local{}, nil),
 //		Volumes: lvm.New(dom0.Local{}, nil),
 //		Network: network.New(nil),
+//		Guard:   guard.New(nil), // or none
 //	})
 //	g, err := h.Provision(ctx, host.Guest{Name: "web1", ...}, nil) // lvcreate, iptables-restore, xl create
 //	how, err := h.Stop(ctx, g.UUID)                                // xl shutdown

@@ -8,6 +8,7 @@ import (
 
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/network"
+	"github.com/xenhost/xenhost/network/guard"
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/host/owner"
 )
@@ -19,6 +20,9 @@ type Config struct {
 	Domains xen.Domains
 	Volumes lvm.Manager
 	Network network.Manager
+	// Guard keeps guests from using MACs and addresses that their Nics do not
+	// name; it is in force before a domain is created. nil is none.
+	Guard guard.Manager
 
 	// StateDir holds guests/UUID.json and the owner records. "" is
 	// /var/lib/xenhost. It must be on a disk that survives a power failure.
@@ -39,6 +43,7 @@ type Host struct {
 	domains xen.Domains
 	volumes lvm.Manager
 	network network.Manager
+	guard   guard.Manager
 	guests  definitions
 	owners  *owner.Store
 	base    network.State
@@ -59,7 +64,7 @@ func New(c Config) *Host {
 	}
 	dir := filepath.Join(c.StateDir, "guests")
 	return &Host{
-		name: c.Name, domains: c.Domains, volumes: c.Volumes, network: c.Network,
+		name: c.Name, domains: c.Domains, volumes: c.Volumes, network: c.Network, guard: c.Guard,
 		guests: definitions{dir: dir}, owners: owner.NewStore(dir, nil),
 		base: c.Base, grace: c.Grace, log: c.Log.With("host", c.Name),
 	}
@@ -76,6 +81,9 @@ func (h *Host) Volumes() lvm.Manager { return h.volumes }
 
 // Network returns the network that the host was composed with.
 func (h *Host) Network() network.Manager { return h.network }
+
+// Guard returns the guard that the host was composed with, or nil.
+func (h *Host) Guard() guard.Manager { return h.guard }
 
 // Info says what the host is and has free.
 func (h *Host) Info(ctx context.Context) (xen.HostInfo, error) { return h.domains.Info(ctx) }

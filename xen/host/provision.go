@@ -142,7 +142,7 @@ func (l *Hold) build(ctx context.Context, g *Guest, opts *ProvisionOptions) erro
 	if err := h.guests.put(*g, own); err != nil { // sizes are known now
 		return err
 	}
-	if err := h.network.Set(ctx, g.Network()); err != nil {
+	if err := h.setNetwork(ctx, *g); err != nil {
 		return err
 	}
 	if err := l.SetRecord(owner.Record{UUID: g.UUID, State: owner.Running, Epoch: 1}); err != nil {

@@ -162,7 +162,7 @@ func (h *Host) unmark(ctx context.Context, g Guest) error {
 // and ports are removed, the definition is kept as UUID.released.json, the
 // volumes stay as they are, fenced. It can be repeated.
 func (l *Hold) PutAside(ctx context.Context) error {
-	err := l.h.network.Remove(ctx, l.id)
+	err := l.h.removeNetwork(ctx, l.id)
 	if err == nil {
 		err = l.h.guests.rename(l.id, own, released)
 	}

@@ -87,7 +87,7 @@ func (l *Hold) start(ctx context.Context) (xen.Domain, error) {
 	if err != nil {
 		return xen.Domain{}, err
 	}
-	if err := l.h.network.Set(ctx, g.Network()); err != nil {
+	if err := l.h.setNetwork(ctx, g); err != nil {
 		return xen.Domain{}, err
 	}
 	d, err := l.h.domains.Create(ctx, g.Spec(paths), nil)

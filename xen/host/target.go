@@ -172,5 +172,5 @@ func (l *Hold) adopt(ctx context.Context) error {
 	if err := l.h.unmark(ctx, g); err != nil {
 		return err
 	}
-	return l.h.network.Set(ctx, g.Network())
+	return l.h.setNetwork(ctx, g)
 }
