@@ -76,7 +76,7 @@ func (o observed) checkLeftovers(want []Bridge) error {
 
 // own reports whether a recorded fact was made by us.
 func (o observed) own(line string) bool {
-	return !o.found[line] && slices.ContainsFunc(o.record.state.facts(), func(f fact) bool { return f.line == line })
+	return !o.book.found[line] && slices.ContainsFunc(o.book.host.hostFacts(), func(f fact) bool { return f.line == line })
 }
 
 // goingBridges are the bridges that we made and nobody wants any more.
@@ -188,4 +188,27 @@ func (k *kernel) enslave(port, bridge netlink.Link) error {
 
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// foundIn tells which facts of next were made by hand: those that were so
+// before, and those that are new to us and there already.
+func (o observed) foundIn(next State) map[string]bool {
+	known := map[string]bool{}
+	for _, f := range o.book.host.hostFacts() {
+		known[f.line] = true
+	}
+	out := map[string]bool{}
+	for _, f := range o.linked(State{Bridges: next.Bridges}).hostFacts() {
+		made := o.book.found[f.line]
+		if !known[f.line] {
+			made = true
+		}
+		out[f.line] = made
+	}
+	for _, b := range next.Bridges {
+		if o.bridges[b.Name].ours {
+			out[bridgeFact(b.Name)] = false
+		}
+	}
+	return out
 }

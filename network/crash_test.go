@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	linux := network.New(&network.Options{NetNS: o.NetNS, LockDir: o.LockDir, IPTables: o.IPTables})
+	linux := network.New(&network.Options{NetNS: o.NetNS, LockDir: o.LockDir, Firewall: o.IPTables})
 	for n := o.From; n < o.To; n++ {
 		if err := linux.Set(context.Background(), guest(n, forward(network.TCP, 8000+uint16(n), n, 80))); err != nil {
 			fmt.Println(err)
@@ -68,7 +68,7 @@ func TestTwoProcesses(t *testing.T) {
 				})
 			}
 			wait.Wait()
-			have, err := network.New(&network.Options{NetNS: s.path(), IPTables: variant, LockDir: locks}).Read(t.Context())
+			have, err := network.New(&network.Options{NetNS: s.path(), Firewall: variant, LockDir: locks}).Read(t.Context())
 			require.NoError(t, err)
 			var want network.State
 			for n := range byte(20) {
@@ -113,7 +113,7 @@ func TestKilledBetweenTables(t *testing.T) {
 			s.run(t, "", variant, "-P", "FORWARD", "ACCEPT") // makes the table filter be there
 			clean := s.saved(t, variant)
 			killed := network.New(&network.Options{
-				NetNS: s.path(), IPTables: variant, LockDir: t.TempDir(), Runner: &dying{before: "nat"}})
+				NetNS: s.path(), Firewall: variant, LockDir: t.TempDir(), Runner: &dying{before: "nat"}})
 			require.Error(t, killed.Set(t.Context(), guest(1, forward(network.TCP, 8080, 1, 80))))
 			have, err := m.Read(t.Context())
 			require.NoError(t, err)
@@ -160,7 +160,7 @@ func TestBadRuleLeavesTheOldSet(t *testing.T) {
 				s := newSpace(t)
 				s.ip(t, "link add xenint type bridge", "link add xenint2 type bridge")
 				spoiler := &meddler{}
-				m := network.New(&network.Options{NetNS: s.path(), IPTables: variant, LockDir: t.TempDir(), Runner: spoiler})
+				m := network.New(&network.Options{NetNS: s.path(), Firewall: variant, LockDir: t.TempDir(), Runner: spoiler})
 				require.NoError(t, m.Set(t.Context(), guest(1, forward(network.TCP, 8080, 1, 80))))
 				before := s.saved(t, variant)
 				have, err := m.Read(t.Context())

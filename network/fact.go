@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -19,11 +18,15 @@ import (
 //	interface eth1 in bridge xenint
 //	address 192.168.0.1/16 on bridge xenint
 //	masquerade 192.168.0.0/16 out xenext
+//	masquerade 192.168.0.0/16 out xenext as 203.0.113.5
 //	guest 7f3a…
 //	port x7f3a0000.0 on xenint mac 00:16:3e:00:00:01 of 7f3a…
 //	address 192.168.0.10 on x7f3a0000.0 of 7f3a…
 //	forward tcp *:8080 -> 192.168.0.10:80 of 7f3a…
 //	forward tcp *:8080 -> 192.168.0.10:80 return ingress of 7f3a…
+//	forward tcp 203.0.113.1:80 -> 192.168.0.10:80 spread of 7f3a…
+//	forward udp [2001:db8::1]:5000-5099 -> [fd00::10]:5000 of 7f3a…
+//	forward all 203.0.113.5 -> 192.168.0.10 of 7f3a…
 //
 // A State is the set of its facts: facts and stateOf are each other's inverse.
 type fact struct {
@@ -38,35 +41,36 @@ func interfaceFact(name, br string) string { return "interface " + name + " in b
 func addressFact(a netip.Prefix, br string) string {
 	return "address " + a.String() + " on bridge " + br
 }
-func masqueradeFact(m Masquerade) string { return "masquerade " + m.Source.String() + " out " + m.Out }
-func guestFact(id uuid.UUID) string      { return "guest " + id.String() }
+func masqueradeFact(m Masquerade) string {
+	line := m.key()
+	if m.As.IsValid() {
+		line += " as " + m.As.String()
+	}
+	return line
+}
+func (m Masquerade) key() string    { return "masquerade " + m.Source.String() + " out " + m.Out }
+func guestFact(id uuid.UUID) string { return "guest " + id.String() }
 
 func portFact(p Port, id uuid.UUID) string {
 	return fmt.Sprintf("port %s on %s mac %v of %v", p.Vif, p.Bridge, p.MAC, id)
 }
 
-func forwardFact(f Forward, id uuid.UUID) string { return fmt.Sprintf("forward %v of %v", f, id) }
-
-// String reads as "tcp *:8080 -> 192.168.0.10:80".
-func (f Forward) String() string {
-	s := f.key() + " -> " + f.To.String()
-	if f.Return != ReturnGateway {
-		s += " return " + string(f.Return)
-	}
-	return s
-}
-
-func (f Forward) key() string {
-	listen := "*"
-	if f.Listen.IsValid() {
-		listen = f.Listen.String()
-	}
-	return string(f.Proto) + " " + listen + ":" + strconv.Itoa(int(f.Port))
+func forwardFact(f Forward, id uuid.UUID) string {
+	return "forward " + f.String() + " of " + id.String()
 }
 
 // facts lists a normalised state from the ground up: what a line needs stands
 // above it.
 func (s State) facts() []fact {
+	out := s.hostFacts()
+	for _, g := range s.Guests {
+		out = append(out, g.facts()...)
+	}
+	return out
+}
+
+// hostFacts are those that no guest has a part in.
+func (s State) hostFacts() []fact {
 	var out []fact
 	add := func(line, key string) { out = append(out, fact{line, key}) }
 	for _, b := range s.Bridges {
@@ -79,21 +83,24 @@ func (s State) facts() []fact {
 		}
 	}
 	for _, m := range s.Masquerades {
-		add(masqueradeFact(m), masqueradeFact(m))
+		add(masqueradeFact(m), m.key())
 	}
-	for _, g := range s.Guests {
-		add(guestFact(g.UUID), guestFact(g.UUID))
-		of := " of " + g.UUID.String()
-		for _, p := range g.Ports {
-			add(portFact(p, g.UUID), "port "+p.Vif+of)
-			for _, a := range p.Addresses {
-				line := "address " + a.String() + " on " + p.Vif + of
-				add(line, line)
-			}
+	return out
+}
+
+// facts of one normalised guest.
+func (g Guest) facts() []fact {
+	out := []fact{{guestFact(g.UUID), guestFact(g.UUID)}}
+	of := " of " + g.UUID.String()
+	for _, p := range g.Ports {
+		out = append(out, fact{portFact(p, g.UUID), "port " + p.Vif + of})
+		for _, a := range p.Addresses {
+			line := "address " + a.String() + " on " + p.Vif + of
+			out = append(out, fact{line, line})
 		}
-		for _, f := range g.Forwards {
-			add(forwardFact(f, g.UUID), "forward "+f.key()+of)
-		}
+	}
+	for _, f := range g.Forwards {
+		out = append(out, fact{forwardFact(f, g.UUID), "forward " + string(f.family()) + " " + f.key() + of})
 	}
 	return out
 }
@@ -142,9 +149,14 @@ func (w *world) add(f []string) {
 		if b := w.bridges[f[4]]; b != nil && err == nil {
 			b.Addresses = append(b.Addresses, a)
 		}
-	case is(f, "masquerade", "", "out", ""):
-		if src, err := netip.ParsePrefix(f[1]); err == nil {
-			w.masquerades = append(w.masquerades, Masquerade{Source: src, Out: f[3]})
+	case is(f, "masquerade", "", "out", "") || is(f, "masquerade", "", "out", "", "as", ""):
+		src, err := netip.ParsePrefix(f[1])
+		m := Masquerade{Source: src, Out: f[3]}
+		if len(f) > 4 && err == nil {
+			m.As, err = netip.ParseAddr(f[5])
+		}
+		if err == nil {
+			w.masquerades = append(w.masquerades, m)
 		}
 	case is(f, "guest", ""):
 		if id, ok := parseID(f[1]); ok {
@@ -168,28 +180,15 @@ func (w *world) add(f []string) {
 }
 
 func (w *world) forward(f []string) {
-	var fw Forward
-	switch {
-	case is(f, "forward", "", "", "->", "", "of", ""):
-	case is(f, "forward", "", "", "->", "", "return", "", "of", ""):
-		fw.Return = Return(f[6])
-	default:
+	end := len(f) - 2
+	if end < 4 || f[end] != "of" {
 		return
 	}
-	host, port, ok := strings.Cut(f[2], ":")
-	n, err := strconv.ParseUint(port, 10, 16)
-	to, err2 := netip.ParseAddrPort(f[4])
-	id, ok2 := parseID(f[len(f)-1])
-	if !ok || err != nil || err2 != nil || !ok2 || w.guests[id] == nil {
-		return
+	id, ok := parseID(f[end+1])
+	fw, err := parseForward(f[1:end])
+	if g := w.guests[id]; ok && err == nil && g != nil {
+		g.Forwards = append(g.Forwards, fw)
 	}
-	if host != "*" {
-		if fw.Listen, err = netip.ParseAddr(host); err != nil {
-			return
-		}
-	}
-	fw.Proto, fw.Port, fw.To = Proto(f[1]), uint16(n), to
-	w.guests[id].Forwards = append(w.guests[id].Forwards, fw)
 }
 
 func (w *world) state() State {

@@ -10,17 +10,16 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/vishvananda/netlink"
-
-	"github.com/xenhost/xenhost/xen/dom0"
 )
 
 // observed is the host as one look at it shows.
 type observed struct {
-	nat, filter ruleset
-	links       map[string]linkSeen
-	bridges     map[string]bridgeSeen
-	record
-	actual State // what of the record is in place
+	book    *book // what the tables say
+	clean   bool  // they hold exactly the lines that the book needs
+	have    lines // as read, if they do not
+	links   map[string]linkSeen
+	bridges map[string]bridgeSeen
+	actual  State // what of the book is in force and in place
 }
 
 type linkSeen struct {
@@ -44,29 +43,17 @@ func vifAlias(id uuid.UUID, vif string) string {
 	return "xenhost:" + id.String() + ":" + index
 }
 
-// observe looks at both tables and the links.
+// observe looks at the tables and at all links.
 func (l *Linux) observe(ctx context.Context, k *kernel) (observed, error) {
-	seen, err := l.tables(ctx)
+	seen, err := l.recall(ctx)
 	if err != nil {
 		return seen, err
 	}
 	if err := k.look(&seen); err != nil {
 		return seen, err
 	}
-	seen.record = recorded(seen.nat)
-	seen.actual = seen.linked(seen.inPlace(seen.reached()))
+	seen.actual = seen.linked(seen.inPlace())
 	return seen, nil
-}
-
-// tables lists all tables in one go: iptables-nft-save reads all of them for
-// any, and iptables-legacy-save -t would make a table that is not there.
-func (l *Linux) tables(ctx context.Context) (observed, error) {
-	out, err := dom0.Output(ctx, l.runner, l.iptables+"-save")
-	if err != nil {
-		return observed{}, err
-	}
-	tables, err := parseSave(string(out))
-	return observed{nat: tables["nat"], filter: tables["filter"]}, err
 }
 
 // look lists the links and the addresses.
@@ -102,6 +89,42 @@ func (k *kernel) look(seen *observed) error {
 		if b, is := seen.bridges[name[a.LinkIndex]]; is && ok {
 			b.addresses = append(b.addresses, netip.PrefixFrom(ip.Unmap(), bits))
 			seen.bridges[name[a.LinkIndex]] = b
+		}
+	}
+	return nil
+}
+
+// lookAt looks at the links that guests have to do with, and no others: a host
+// may have thousands.
+func (k *kernel) lookAt(seen *observed, guests ...Guest) error {
+	seen.links, seen.bridges = map[string]linkSeen{}, map[string]bridgeSeen{}
+	name := map[int]string{}
+	for _, g := range guests {
+		for _, p := range g.Ports {
+			if bridge, err := k.LinkByName(p.Bridge); err == nil {
+				name[bridge.Attrs().Index] = p.Bridge
+				if bridge.Type() == "bridge" {
+					seen.bridges[p.Bridge] = bridgeSeen{ours: bridge.Attrs().Alias == bridgeAlias(p.Bridge)}
+				}
+			} else if !absent(err) {
+				return fmt.Errorf("bridge %s: %w", p.Bridge, err)
+			}
+		}
+	}
+	for _, g := range guests {
+		for _, p := range g.Ports {
+			vif, err := k.LinkByName(p.Vif)
+			if absent(err) {
+				continue
+			}
+			if err != nil {
+				return fmt.Errorf("vif %s: %w", p.Vif, err)
+			}
+			master := name[vif.Attrs().MasterIndex]
+			if vif.Attrs().MasterIndex != 0 && master == "" {
+				master = "another"
+			}
+			seen.links[p.Vif] = linkSeen{vif, master, vif.Attrs().Alias}
 		}
 	}
 	return nil

@@ -35,7 +35,7 @@ func TestThousandForwards(t *testing.T) {
 		t.Run(variant, func(t *testing.T) {
 			s := newStreet(t, variant, false)
 			counter := &meddler{}
-			m := network.New(&network.Options{NetNS: s.curacao.path(), IPTables: variant, LockDir: t.TempDir(), Runner: counter})
+			m := network.New(&network.Options{NetNS: s.curacao.path(), Firewall: variant, LockDir: t.TempDir(), Runner: counter})
 			g := guest(1, thousand(1000)...)
 			s.boot(t, s.web1, g, "web1")
 			start := time.Now()
