@@ -17,7 +17,10 @@ import (
 // saved is all that iptables-save prints, without times and counters.
 func (s space) saved(t *testing.T, variant string) string {
 	t.Helper()
-	text := s.run(t, "", variant+"-save")
+	if variant == network.NFT {
+		return s.run(t, "", "nft", "list", "ruleset")
+	}
+	text := s.run(t, "", variant+"-save") + s.run(t, "", strings.Replace(variant, "iptables", "ip6tables", 1)+"-save")
 	text = regexp.MustCompile(`(?m)^#.*\n`).ReplaceAllString(text, "")
 	return regexp.MustCompile(`\[\d+:\d+\]`).ReplaceAllString(text, "")
 }

@@ -145,7 +145,11 @@ func (r iptablesRules) forward(t target) []need {
 		needs = append(needs, ports.leaf("ports that are shared", t.listening(""), t.sharing())...)
 		needs = append(needs, t.shared())
 	} else {
-		needs = append(needs, ports.leaf(t.fact(), t.listening(""), "DNAT --to-destination "+t.To.String())...)
+		to := t.To.String()
+		if t.Last != 0 { // a range keeps its ports
+			to = t.To.Addr().String()
+		}
+		needs = append(needs, ports.leaf(t.fact(), t.listening(""), "DNAT --to-destination "+to)...)
 	}
 	if t.Return == ReturnIngress {
 		needs = append(needs, outOf(f, retChain, second, forwarded)...)
