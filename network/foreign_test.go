@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/xenhost/xenhost/internal/tier"
 	"github.com/xenhost/xenhost/network"
 )
 
@@ -18,7 +19,7 @@ import (
 func (s space) saved(t *testing.T, variant string) string {
 	t.Helper()
 	if variant == network.NFT {
-		return s.run(t, "", "nft", "list", "ruleset")
+		return s.run(t, "", "nft", "--stateless", "list", "ruleset")
 	}
 	text := s.run(t, "", variant+"-save") + s.run(t, "", strings.Replace(variant, "iptables", "ip6tables", 1)+"-save")
 	text = regexp.MustCompile(`(?m)^#.*\n`).ReplaceAllString(text, "")
@@ -28,8 +29,14 @@ func (s space) saved(t *testing.T, variant string) string {
 // foreign is what of it is not ours.
 func foreign(text string) string {
 	var out strings.Builder
+	ours := false // inside of our nft table
 	for line := range strings.Lines(text) {
-		if !strings.Contains(line, "XH-") {
+		switch {
+		case strings.HasPrefix(line, "table ip xenhost ") || strings.HasPrefix(line, "table ip6 xenhost "):
+			ours = true
+		case ours:
+			ours = line != "}\n"
+		case !strings.Contains(line, "XH-"):
 			out.WriteString(line)
 		}
 	}
@@ -37,9 +44,16 @@ func foreign(text string) string {
 }
 
 // randomRules is a restore script such as firewalls, Docker and operators leave.
-func randomRules(r *rand.Rand) string {
+func randomRules(r *rand.Rand, six bool) string {
 	var b strings.Builder
+	container, port := "172.17.0.2", "172.17.0.2:%d"
+	if six {
+		container, port = "fd17::2", "[fd17::2]:%d"
+	}
 	addr := func() string {
+		if six {
+			return fmt.Sprintf("2001:%x::/%d", 0x1000+r.IntN(0xefff), 32+r.IntN(16))
+		}
 		return fmt.Sprintf("%d.%d.%d.%d/%d", 1+r.IntN(200), r.IntN(256), r.IntN(256), r.IntN(256), 8+r.IntN(25))
 	}
 	match := func() string {
@@ -59,39 +73,64 @@ func randomRules(r *rand.Rand) string {
 	}
 	b.WriteString("COMMIT\n*nat\n:DOCKER - [0:0]\n-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n")
 	for range r.IntN(12) {
-		fmt.Fprintf(&b, "-A DOCKER -p tcp -m tcp --dport %d -j DNAT --to-destination 172.17.0.2:%d\n", 1+r.IntN(65535), 1+r.IntN(65535))
+		fmt.Fprintf(&b, "-A DOCKER -p tcp -m tcp --dport %d -j DNAT --to-destination "+port+"\n", 1+r.IntN(65535), 1+r.IntN(65535))
 	}
-	fmt.Fprintf(&b, "-A POSTROUTING -s %s ! -o docker0 -j MASQUERADE\nCOMMIT\n*mangle\n-A PREROUTING -i eth0 -j MARK --set-xmark 0x%x/0xffffffff\nCOMMIT\n", addr(), r.IntN(1<<16))
+	fmt.Fprintf(&b, "-A POSTROUTING -s "+container+" -d "+container+" -j MASQUERADE\n-A POSTROUTING -s %s ! -o docker0 -j MASQUERADE\nCOMMIT\n*mangle\n-A PREROUTING -i eth0 -j MARK --set-xmark 0x%x/0xffffffff\nCOMMIT\n", addr(), r.IntN(1<<16))
+	return b.String()
+}
+
+// randomTables is the same for nft, beside what the operator did by iptables.
+func randomTables(r *rand.Rand) string {
+	var b strings.Builder
+	b.WriteString("flush ruleset\ntable inet operator {\n\tset banned { type ipv4_addr; flags interval; }\n")
+	b.WriteString("\tchain input { type filter hook input priority filter; policy accept; }\n}\n")
+	for range r.IntN(12) {
+		fmt.Fprintf(&b, "add element inet operator banned { %d.%d.%d.0/24 }\n", 1+r.IntN(200), r.IntN(256), r.IntN(256))
+		fmt.Fprintf(&b, "add rule inet operator input tcp dport %d counter packets %d bytes 1 %s\n", 1+r.IntN(65535), r.IntN(100), []string{"accept", "drop"}[r.IntN(2)])
+	}
+	if r.IntN(2) == 0 {
+		fmt.Fprintf(&b, "table ip nat2 {\n\tchain pre { type nat hook prerouting priority -110; policy accept; tcp dport %d dnat to 172.17.0.2; }\n}\n", 1+r.IntN(65535))
+	}
 	return b.String()
 }
 
 // TestForeignRules: whatever else is in the tables, it is the same byte by
-// byte while we work, and all is as before when nothing of ours is wanted.
+// byte while we work, and all is as before when nothing of ours is wanted. The
+// whole of the thousand is in the full lab's tier.
 func TestForeignRules(t *testing.T) {
 	needNamespaces(t)
-	const rounds = 25
-	for _, variant := range variants() {
-		t.Run(variant, func(t *testing.T) {
+	rounds := 8
+	if tier.Demanded(tier.LabFull) {
+		rounds = 334
+	}
+	for _, firewall := range firewalls() {
+		t.Run(firewall, func(t *testing.T) {
 			s := newSpace(t)
 			s.ip(t, "link add xenint type bridge")
-			m := s.manager(t, variant)
+			m := s.manager(t, firewall)
 			for seed := range uint64(rounds) {
-				s.run(t, randomRules(rand.New(rand.NewPCG(seed, 1))), variant+"-restore")
-				before := s.saved(t, variant)
+				r := rand.New(rand.NewPCG(seed, 1))
+				by := firewall
+				if firewall == network.NFT {
+					s.run(t, randomTables(r), "nft", "-f", "-")
+					by = network.IPTablesNFT
+				}
+				s.run(t, randomRules(r, false), by+"-restore")
+				s.run(t, randomRules(r, true), strings.Replace(by, "iptables", "ip6tables", 1)+"-restore")
+				before := s.saved(t, firewall)
 				_, err := m.Apply(t.Context(), network.State{
-					Bridges:     []network.Bridge{{Name: "xhbr0", Addresses: []netip.Prefix{netip.MustParsePrefix("10.9.0.1/24")}}},
-					Masquerades: []network.Masquerade{{Source: netip.MustParsePrefix("192.168.0.0/16"), Out: "eth0"}},
-					Guests:      []network.Guest{guest(1, forward(network.TCP, 8080, 1, 80))},
+					Bridges: []network.Bridge{{Name: "xhbr0", Addresses: []netip.Prefix{netip.MustParsePrefix("10.9.0.1/24")}}},
+					Masquerades: []network.Masquerade{
+						{Source: netip.MustParsePrefix("192.168.0.0/16"), Out: "eth0"}, {Source: netip.MustParsePrefix("fd00::/64"), Out: "eth0"}},
+					Guests: []network.Guest{dual(1, "tcp *:8080 -> 192.168.0.11:80", "tcp *:8080-8090 -> [fd00::11]:8080", "all 203.0.113.9 -> 192.168.0.11")},
 				})
 				require.NoError(t, err, "seed %d", seed)
-				f := forward(network.UDP, 53, 2, 53)
-				f.Return = network.ReturnIngress
-				require.NoError(t, m.Set(t.Context(), guest(2, f)))
+				require.NoError(t, m.Set(t.Context(), dual(2, "udp *:53 -> 192.168.0.12:53 return ingress", "tcp *:80 -> 192.168.0.12:80 spread")))
 				require.NoError(t, m.Remove(t.Context(), guest(1).UUID))
-				assert.Equal(t, before, foreign(s.saved(t, variant)), "seed %d", seed)
+				assert.Equal(t, before, foreign(s.saved(t, firewall)), "seed %d", seed)
 				_, err = m.Apply(t.Context(), network.State{})
 				require.NoError(t, err)
-				require.Equal(t, before, s.saved(t, variant), "seed %d", seed)
+				require.Equal(t, before, s.saved(t, firewall), "seed %d", seed)
 			}
 		})
 	}
