@@ -4,6 +4,6 @@ package main
 func scenarios() []scenario {
 	return []scenario{
 		{"blockcopy", "a volume through a pipe: full copy", "", benchBlockcopy},
-		{"network", "port forwards: load, add one, remove one", "root, iptables", benchNetwork},
+		{"network", "port forwards: load, add one, remove one, nothing new; new flows; lost ones", "root, iptables, nft; five minutes", benchNetwork},
 	}
 }
