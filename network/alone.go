@@ -47,7 +47,7 @@ func (l *Linux) alone(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if strings.Contains(tables, " "+nftTable+"\n") {
+		if hasOurTable(tables) {
 			return refuse("nft")
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -99,7 +100,7 @@ func randomTables(r *rand.Rand) string {
 // whole of the thousand is in the full lab's tier.
 func TestForeignRules(t *testing.T) {
 	needNamespaces(t)
-	rounds := 8
+	rounds := 5
 	if tier.Demanded(tier.LabFull) {
 		rounds = 334
 	}
@@ -139,7 +140,7 @@ func TestForeignRules(t *testing.T) {
 func TestForeignLinks(t *testing.T) {
 	needNamespaces(t)
 	s := newSpace(t)
-	m := s.manager(t, "iptables")
+	m := s.manager(t, "")
 	s.ip(t,
 		"link add eth0 type veth peer name eth1", "address add 203.0.113.1/24 dev eth0",
 		"link add tap0 type veth peer name tap1", "link add xenint type veth peer name peer0")
@@ -169,7 +170,7 @@ func TestForeignLinks(t *testing.T) {
 func TestForeignVif(t *testing.T) {
 	needNamespaces(t)
 	s := newSpace(t)
-	m := s.manager(t, "iptables")
+	m := s.manager(t, "")
 	g := guest(1)
 	s.ip(t, "link add xenint type bridge", "link add "+g.Ports[0].Vif+" type veth peer name peer0",
 		"link set "+g.Ports[0].Vif+" alias xenhost:someone-else:0")
@@ -179,26 +180,63 @@ func TestForeignVif(t *testing.T) {
 	assert.Equal(t, network.State{}, have)
 }
 
-func TestOtherVariant(t *testing.T) {
+func TestOtherFirewall(t *testing.T) {
 	needNamespaces(t)
-	for i, variant := range variants() {
-		t.Run("rules by "+variant, func(t *testing.T) {
+	for _, firewall := range firewalls() {
+		t.Run("rules by "+firewall, func(t *testing.T) {
 			s := newSpace(t)
 			s.ip(t, "link add xenint type bridge")
-			require.NoError(t, s.manager(t, variant).Set(t.Context(), guest(1)))
-			_, err := s.manager(t, variants()[1-i]).Read(t.Context())
-			require.ErrorIs(t, err, network.ErrForeign)
-			require.NoError(t, s.manager(t, variant).Remove(t.Context(), guest(1).UUID))
-			_, err = s.manager(t, variants()[1-i]).Read(t.Context())
+			others := slices.DeleteFunc(firewalls(), func(f string) bool { return f == firewall })
+			for _, other := range others { // both have looked before
+				_, err := s.manager(t, other).Read(t.Context())
+				require.NoError(t, err)
+			}
+			require.NoError(t, s.manager(t, firewall).Set(t.Context(), guest(1)))
+			for _, other := range others {
+				_, err := s.manager(t, other).Read(t.Context())
+				require.ErrorIs(t, err, network.ErrForeign, other)
+			}
+			c, err := s.manager(t, "").Probe(t.Context())
 			require.NoError(t, err)
+			assert.Equal(t, firewall, c.Pick, "ours are kept")
+			require.NoError(t, s.manager(t, firewall).Remove(t.Context(), guest(1).UUID))
+			for _, other := range others {
+				_, err := s.manager(t, other).Read(t.Context())
+				require.NoError(t, err)
+			}
 		})
 	}
+}
+
+func TestProbe(t *testing.T) {
+	needNamespaces(t)
+	s := newSpace(t)
+	s.ip(t, "link add xenint type bridge")
+	probe := func() network.Caps {
+		t.Helper()
+		c, err := s.manager(t, "").Probe(t.Context())
+		require.NoError(t, err)
+		assert.True(t, c.NFT && c.IPv6)
+		return c
+	}
+	if probe().Variant == "nf_tables" {
+		assert.Equal(t, network.NFT, probe().Pick)
+	}
+	s.run(t, "", "iptables-nft", "-P", "FORWARD", "DROP")
+	assert.Equal(t, network.IPTablesNFT, probe().Pick)
+	s.run(t, "", "iptables-legacy", "-A", "INPUT", "-j", "ACCEPT")
+	_, err := s.manager(t, "").Probe(t.Context())
+	require.ErrorIs(t, err, network.ErrForeign, "both are in use")
+	_, err = s.manager(t, "").Read(t.Context())
+	require.ErrorIs(t, err, network.ErrForeign)
+	require.NoError(t, s.manager(t, network.IPTablesNFT).Set(t.Context(), guest(1)), "who insists is obeyed")
+	require.ErrorIs(t, s.manager(t, "pf").Set(t.Context(), guest(1)), network.ErrInvalid)
 }
 
 func TestLinksComeAndGo(t *testing.T) {
 	needNamespaces(t)
 	s := newSpace(t)
-	m := s.manager(t, "iptables")
+	m := s.manager(t, "")
 	s.ip(t, "link add xenint type bridge")
 	want := guest(1, forward(network.TCP, 8080, 1, 80))
 	require.NoError(t, m.Set(t.Context(), want))

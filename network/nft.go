@@ -1,7 +1,6 @@
 package network
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -33,7 +32,7 @@ func (n *nft) read(ctx context.Context) (lines, stamp, error) {
 	}
 	out := lines{}
 	for _, f := range families() {
-		if !bytes.Contains(append(tables, '\n'), []byte("table "+string(f)+" "+nftTable+"\n")) {
+		if !listsTable(string(tables), f) {
 			continue
 		}
 		text, err := dom0.Output(ctx, n.runner, "nft", "list", "table", string(f), nftTable)
@@ -48,6 +47,14 @@ func (n *nft) read(ctx context.Context) (lines, stamp, error) {
 	}
 	return out, was, nil
 }
+
+// listsTable reports whether nft list tables shows our table of a family. Other
+// families have tables of that name which are not for forwards.
+func listsTable(tables string, f family) bool {
+	return strings.Contains("\n"+tables, "\ntable "+string(f)+" "+nftTable+"\n")
+}
+
+func hasOurTable(tables string) bool { return listsTable(tables, v4) || listsTable(tables, v6) }
 
 // judge finds out whether the chains are as they were when we wrote them: an
 // element keeps their hash, in the words of the nft that prints them.

@@ -86,7 +86,7 @@ func (l *Linux) probe(ctx context.Context) (Caps, error) {
 		}
 		c.Legacy = hasRules(legacy)
 	}
-	return c, c.choose(strings.Contains(tables+"\n", " "+nftTable+"\n"),
+	return c, c.choose(hasOurTable(tables),
 		strings.Contains(modern, "\n:"+chainPrefix), strings.Contains(legacy, "\n:"+chainPrefix))
 }
 
