@@ -35,12 +35,10 @@ func (f Forward) share() share { return share{f.family(), f.Proto, f.Listen, f.P
 // that somebody edited may, is kept as it is.
 func newBook(r renderer, s State, found map[string]bool) *book {
 	b := &book{
-		renderer: r, host: State{Bridges: s.Bridges, Masquerades: s.Masquerades}, found: found,
+		renderer: r, host: s.host(), found: found,
 		guests: map[uuid.UUID]Guest{}, shares: map[share][]uuid.UUID{}, claims: newClaims(), count: map[family]int{}, needs: needs{},
 	}
-	for _, br := range s.Bridges {
-		_ = b.claims.bridge(br)
-	}
+	_ = b.claims.links(s)
 	for _, d := range b.hostDemands() {
 		b.needs.add(d.needs)
 	}
@@ -101,7 +99,7 @@ func (b *book) remarkOf(fact string) demand {
 
 func (b *book) hostDemands() []demand {
 	var out []demand
-	for _, f := range (State{Bridges: b.host.Bridges}).hostFacts() {
+	for _, f := range b.host.links().hostFacts() {
 		out = append(out, b.remarkOf(f.line))
 	}
 	for _, m := range b.host.Masquerades {

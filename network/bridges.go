@@ -13,7 +13,11 @@ import (
 
 // checkBridges refuses, before anything is touched, what would need a change
 // of links that are not ours.
-func (k *kernel) checkBridges(seen observed, want []Bridge) error {
+func (k *kernel) checkBridges(seen observed, state State) error {
+	want, coming := state.Bridges, map[string]bool{}
+	for _, m := range state.made() {
+		coming[m.name] = true
+	}
 	for _, w := range want {
 		b, there := seen.bridges[w.Name]
 		if l, ok := seen.links[w.Name]; ok && !there {
@@ -25,6 +29,9 @@ func (k *kernel) checkBridges(seen observed, want []Bridge) error {
 			}
 			if there && !b.ours {
 				return fmt.Errorf("bridge %s lacks port %s: %w", w.Name, p, ErrForeign)
+			}
+			if _, there := seen.links[p]; !there && coming[p] {
+				continue
 			}
 			if err := k.canTake(seen, p); err != nil {
 				return err
@@ -47,8 +54,8 @@ func (k *kernel) canTake(seen observed, port string) error {
 	if !ok {
 		return fmt.Errorf("interface %s: %w", port, fs.ErrNotExist)
 	}
-	if l.master != "" && !seen.own(interfaceFact(port, l.master)) {
-		return fmt.Errorf("interface %s is in bridge %s: %w", port, l.master, ErrForeign)
+	if l.master != "" && !seen.own(interfaceFact(port, l.master)) && !seen.own(bondPortFact(port, l.master)) {
+		return fmt.Errorf("interface %s is in %s: %w", port, l.master, ErrForeign)
 	}
 	list, err := dump(func() ([]netlink.Addr, error) { return k.AddrList(l.link, netlink.FAMILY_ALL) })
 	if err != nil {
@@ -198,7 +205,7 @@ func (o observed) foundIn(next State) map[string]bool {
 		known[f.line] = true
 	}
 	out := map[string]bool{}
-	for _, f := range o.linked(State{Bridges: next.Bridges}).hostFacts() {
+	for _, f := range o.linked(next.links()).hostFacts() {
 		made := o.book.found[f.line]
 		if !known[f.line] {
 			made = true
@@ -208,6 +215,11 @@ func (o observed) foundIn(next State) map[string]bool {
 	for _, b := range next.Bridges {
 		if o.bridges[b.Name].ours {
 			out[bridgeFact(b.Name)] = false
+		}
+	}
+	for _, m := range next.made() {
+		if o.links[m.name].alias == madeAlias(m.name) {
+			out[m.fact] = false
 		}
 	}
 	return out

@@ -12,6 +12,7 @@ import (
 type claim struct {
 	id   uuid.UUID
 	what string
+	made bool // an interface that we make, which may be a port of another
 }
 
 // A service is a port that can be forwarded.
@@ -71,13 +72,8 @@ func (c *claims) bridge(b Bridge) error {
 	if err := take(c.names, b.Name, who); err != nil {
 		return err
 	}
-	for _, p := range b.Ports {
-		if err := validName(p, 15); err != nil {
-			return err
-		}
-		if err := take(c.names, p, who); err != nil {
-			return err
-		}
+	if err := c.lowers(b.Ports, who); err != nil {
+		return err
 	}
 	for _, a := range b.Addresses {
 		if !a.IsValid() || a.Addr().Zone() != "" || !usable(a.Addr()) || a.Addr().IsLinkLocalUnicast() {

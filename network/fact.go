@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -14,6 +15,10 @@ import (
 // A fact is one line of a State, as a plan prints it and as a rule's comment
 // keeps it in the kernel:
 //
+//	bond bond0
+//	interface eth2 in bond bond0
+//	vlan bond0.7 id 7 on bond0
+//	vxlan vx42 id 42 from 192.168.0.1 to 192.168.0.2
 //	bridge xenint
 //	interface eth1 in bridge xenint
 //	address 192.168.0.1/16 on bridge xenint
@@ -73,6 +78,18 @@ func (s State) facts() []fact {
 func (s State) hostFacts() []fact {
 	var out []fact
 	add := func(line, key string) { out = append(out, fact{line, key}) }
+	for _, b := range s.Bonds {
+		add(bondFact(b.Name), bondFact(b.Name))
+		for _, p := range b.Ports {
+			add(bondPortFact(p, b.Name), bondPortFact(p, b.Name))
+		}
+	}
+	for _, v := range s.VLANs {
+		add(v.fact(), "vlan "+v.Name)
+	}
+	for _, v := range s.VXLANs {
+		add(v.fact(), "vxlan "+v.Name)
+	}
 	for _, b := range s.Bridges {
 		add(bridgeFact(b.Name), bridgeFact(b.Name))
 		for _, p := range b.Ports {
@@ -109,7 +126,7 @@ func (g Guest) facts() []fact {
 // are passed over, and so are those whose bridge, guest or port is missing: a
 // half-read host shows less, never something else.
 func stateOf(lines []string) State {
-	w := world{bridges: map[string]*Bridge{}, guests: map[uuid.UUID]*Guest{}, ports: map[portKey]*Port{}}
+	w := world{bonds: map[string]*Bond{}, bridges: map[string]*Bridge{}, guests: map[uuid.UUID]*Guest{}, ports: map[portKey]*Port{}}
 	lines = slices.Clone(lines)
 	slices.SortStableFunc(lines, func(a, b string) int { return rank(a) - rank(b) })
 	for _, l := range lines {
@@ -121,7 +138,7 @@ func stateOf(lines []string) State {
 // rank orders lines so that what a line needs comes before it.
 func rank(line string) int {
 	word, _, _ := strings.Cut(line, " ")
-	return slices.Index([]string{"bridge", "interface", "masquerade", "guest", "port", "address", "forward"}, word)
+	return slices.Index([]string{"bond", "vlan", "vxlan", "bridge", "interface", "masquerade", "guest", "port", "address", "forward"}, word)
 }
 
 type portKey struct {
@@ -130,6 +147,9 @@ type portKey struct {
 }
 
 type world struct {
+	bonds       map[string]*Bond
+	vlans       []VLAN
+	vxlans      []VXLAN
 	bridges     map[string]*Bridge
 	masquerades []Masquerade
 	guests      map[uuid.UUID]*Guest
@@ -138,6 +158,23 @@ type world struct {
 
 func (w *world) add(f []string) {
 	switch {
+	case is(f, "bond", ""):
+		w.bonds[f[1]] = &Bond{Name: f[1]}
+	case is(f, "interface", "", "in", "bond", ""):
+		if b := w.bonds[f[4]]; b != nil {
+			b.Ports = append(b.Ports, f[1])
+		}
+	case is(f, "vlan", "", "id", "", "on", ""):
+		if n, err := strconv.Atoi(f[3]); err == nil {
+			w.vlans = append(w.vlans, VLAN{Name: f[1], ID: n, On: f[5]})
+		}
+	case is(f, "vxlan", "", "id", "", "from", "", "to", ""):
+		n, err := strconv.Atoi(f[3])
+		from, err2 := netip.ParseAddr(f[5])
+		to, err3 := netip.ParseAddr(f[7])
+		if err == nil && err2 == nil && err3 == nil {
+			w.vxlans = append(w.vxlans, VXLAN{Name: f[1], ID: n, Local: from, Remote: to})
+		}
 	case is(f, "bridge", ""):
 		w.bridges[f[1]] = &Bridge{Name: f[1]}
 	case is(f, "interface", "", "in", "bridge", ""):
@@ -192,7 +229,10 @@ func (w *world) forward(f []string) {
 }
 
 func (w *world) state() State {
-	s := State{Masquerades: w.masquerades}
+	s := State{VLANs: w.vlans, VXLANs: w.vxlans, Masquerades: w.masquerades}
+	for _, b := range w.bonds {
+		s.Bonds = append(s.Bonds, *b)
+	}
 	for _, b := range w.bridges {
 		s.Bridges = append(s.Bridges, *b)
 	}

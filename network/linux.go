@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -136,16 +137,22 @@ func (l *Linux) apply(ctx context.Context, k *kernel, seen observed, plan Plan, 
 	if err := l.allowed(k, seen, want.Bridges, want.Guests); err != nil {
 		return err
 	}
-	if err := k.checkBridges(seen, want.Bridges); err != nil {
+	if err := errors.Join(k.checkLinks(seen, want), k.checkBridges(seen, want)); err != nil {
 		return err
 	}
 	l.say(plan)
 	if err := k.takeBridges(seen, want.Bridges); err != nil {
 		return err
 	}
+	if err := k.takeLinks(seen, want); err != nil {
+		return err
+	}
 	next := newBook(l.backend, want, seen.foundIn(want))
 	old, _ := differing(seen.guests(), want.Guests)
 	if err := l.write(ctx, seen, next, seen.lines(), next.needs.lines()); err != nil {
+		return err
+	}
+	if err := k.makeLinks(want); err != nil {
 		return err
 	}
 	if err := k.makeBridges(want.Bridges); err != nil {

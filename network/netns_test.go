@@ -131,8 +131,25 @@ func variants() []string { return []string{"iptables-nft", "iptables-legacy"} }
 // firewalls are all that our rules can be kept by.
 func firewalls() []string { return append(variants(), "nft") }
 
+// lacks finds out which interfaces this kernel can not make.
+func lacks(t *testing.T) []string {
+	t.Helper()
+	probe := newSpace(t)
+	probe.ip(t, "link add eth0 type veth peer name eth1")
+	var out []string
+	for kind, line := range map[string]string{"bond": "link add b0 type bond", "vlan": "link add link eth0 name v0 type vlan id 7"} {
+		argv := append([]string{"ip", "-n", probe.name}, strings.Fields(line)...)
+		if err := (dom0.Local{}).Run(t.Context(), dom0.Cmd{Args: argv}); err != nil {
+			require.Regexp(t, "not supported|Unknown device type", err.Error())
+			out = append(out, kind)
+		}
+	}
+	return out
+}
+
 func TestLinux(t *testing.T) {
 	needNamespaces(t)
+	missing := lacks(t)
 	for _, variant := range firewalls() {
 		t.Run(variant, func(t *testing.T) {
 			networktest.TestManager(t, func(t *testing.T) networktest.Site {
@@ -152,6 +169,7 @@ func TestLinux(t *testing.T) {
 						Addresses: []netip.Prefix{netip.MustParsePrefix("192.168.0.1/16")},
 					},
 					Free:   [2]string{"eth2", "eth3"},
+					Lacks:  missing,
 					Listen: s.listen,
 				}
 			})

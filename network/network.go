@@ -15,6 +15,10 @@ type MAC = ether.Addr
 // State is what a host's network should be, or is, as far as it carries our
 // mark. Read returns it normalised: sorted, prefixes masked.
 type State struct {
+	// Bonds, VLANs and VXLANs are interfaces that bridges can have as ports.
+	Bonds       []Bond       `json:"bonds,omitempty"`
+	VLANs       []VLAN       `json:"vlans,omitempty"`
+	VXLANs      []VXLAN      `json:"vxlans,omitempty"`
 	Bridges     []Bridge     `json:"bridges,omitempty"`
 	Masquerades []Masquerade `json:"masquerades,omitempty"`
 	Guests      []Guest      `json:"guests,omitempty"` // ordered by UUID

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ type observed struct {
 	clean   bool  // they hold exactly the lines that the book needs
 	have    lines // as read, if they do not
 	links   map[string]linkSeen
+	byIndex map[int]string // names of links
 	bridges map[string]bridgeSeen
 	actual  State // what of the book is in force and in place
 }
@@ -75,6 +77,7 @@ func (k *kernel) look(seen *observed) error {
 			seen.bridges[link.Attrs().Name] = bridgeSeen{ours: ours}
 		}
 	}
+	seen.byIndex = name
 	for _, link := range list {
 		master := name[link.Attrs().MasterIndex]
 		seen.links[link.Attrs().Name] = linkSeen{link, master, link.Attrs().Alias}
@@ -130,6 +133,12 @@ func (k *kernel) lookAt(seen *observed, guests ...Guest) error {
 	return nil
 }
 
+// addrOf is the address that netlink gives.
+func addrOf(ip net.IP) netip.Addr {
+	a, _ := netip.AddrFromSlice(ip)
+	return a.Unmap()
+}
+
 // dump asks the kernel for a list again when it changed while it was read, as
 // it does when a domain starts; netlink then gives only a part.
 func dump[T any](list func() (T, error)) (T, error) {
@@ -142,9 +151,25 @@ func dump[T any](list func() (T, error)) (T, error) {
 	return list()
 }
 
+// linkedLinks is linked for bonds, vlans and vxlans.
+func (o observed) linkedLinks(s State) State {
+	bonds := s.Bonds
+	s.Bonds = nil
+	for _, b := range bonds {
+		if o.shows(b.Name, bondFact(b.Name)) {
+			b.Ports = slices.DeleteFunc(b.Ports, func(p string) bool { return o.links[p].master != b.Name })
+			s.Bonds = append(s.Bonds, b)
+		}
+	}
+	s.VLANs = slices.DeleteFunc(s.VLANs, func(v VLAN) bool { return !o.shows(v.Name, v.fact()) })
+	s.VXLANs = slices.DeleteFunc(s.VXLANs, func(v VXLAN) bool { return !o.shows(v.Name, v.fact()) })
+	return s
+}
+
 // linked leaves out what the links do not show.
 func (o observed) linked(s State) State {
 	s = s.Normalize()
+	s = o.linkedLinks(s)
 	bridges := s.Bridges
 	s.Bridges = nil
 	for _, b := range bridges {

@@ -38,7 +38,13 @@ func (s State) Without(id uuid.UUID) State {
 // IPv4, empty lists nil. Two states mean the same if their normal forms are
 // equal.
 func (s State) Normalize() State {
-	var out State
+	out := State{VLANs: sorted(s.VLANs, VLAN.compare)}
+	for _, b := range s.Bonds {
+		b.Ports = sorted(b.Ports, cmp.Compare[string])
+		out.Bonds = append(out.Bonds, b)
+	}
+	slices.SortStableFunc(out.Bonds, func(a, b Bond) int { return cmp.Compare(a.Name, b.Name) })
+	out.VXLANs = sorted(mapped(s.VXLANs, VXLAN.unmap), VXLAN.compare)
 	for _, b := range s.Bridges {
 		b.Ports = sorted(b.Ports, cmp.Compare[string])
 		b.Addresses = sorted(mapped(b.Addresses, unmapPrefix), comparePrefix)

@@ -18,10 +18,8 @@ func (s State) Validate() error {
 
 func (s State) validate() error {
 	c := newClaims()
-	for _, b := range s.Bridges {
-		if err := c.bridge(b); err != nil {
-			return fmt.Errorf("bridge %q: %w", b.Name, err)
-		}
+	if err := c.links(s); err != nil {
+		return err
 	}
 	ways := map[string]bool{}
 	for _, m := range s.Masquerades {

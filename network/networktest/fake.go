@@ -29,6 +29,7 @@ type Options struct {
 type Fake struct {
 	mu        sync.Mutex
 	bridges   map[string]*bridge
+	links     map[string]*link
 	free      map[string]bool // interfaces that are in no bridge
 	ours      network.State   // masquerades and guests; bridges are above
 	reserved  []uint16
@@ -54,7 +55,7 @@ func New(opts *Options) *Fake {
 			Interfaces: []string{"eth2", "eth3"},
 		}
 	}
-	f := &Fake{bridges: map[string]*bridge{}, free: map[string]bool{}, reserved: append([]uint16{22}, opts.Reserved...)}
+	f := &Fake{bridges: map[string]*bridge{}, links: map[string]*link{}, free: map[string]bool{}, reserved: append([]uint16{22}, opts.Reserved...)}
 	for _, b := range opts.Bridges {
 		f.Plant(b)
 	}
@@ -160,10 +161,15 @@ func (f *Fake) apply(ctx context.Context, want network.State) (network.Plan, err
 	if err := f.check(want, want.Guests, stays); err != nil {
 		return network.Plan{}, err
 	}
-	if err := f.checkBridges(want.Bridges); err != nil {
+	if err := f.checkLinks(want); err != nil {
+		return network.Plan{}, err
+	}
+	if err := f.checkBridges(want); err != nil {
 		return network.Plan{}, err
 	}
 	plan := network.Diff(f.read(), want)
+	f.takeLinks(want)
+	f.makeLinks(want)
 	f.setBridges(want.Bridges)
 	f.ours = network.State{Masquerades: want.Masquerades, Guests: want.Guests}
 	return plan, done()
@@ -206,6 +212,9 @@ func (f *Fake) Remove(ctx context.Context, id uuid.UUID) error {
 // read is the whole state, a copy.
 func (f *Fake) read() network.State {
 	s := f.ours.Normalize()
+	for _, l := range f.links {
+		l.read(&s)
+	}
 	for name, b := range f.bridges {
 		if b.known {
 			s.Bridges = append(s.Bridges, b.read(name))

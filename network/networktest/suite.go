@@ -23,6 +23,8 @@ type Site struct {
 	Foreign network.Bridge
 	// Free are two interfaces that are in no bridge.
 	Free [2]string
+	// Lacks are kinds of interfaces that the kernel can not make: "bond", "vlan".
+	Lacks []string
 	// Listen lets something in dom0 listen until the test ends.
 	Listen func(t *testing.T, proto network.Proto, at netip.AddrPort)
 }
@@ -65,6 +67,11 @@ func TestManager(t *testing.T, site func(t *testing.T) Site) {
 		{"a masquerade has a source and a way out", suite.badMasquerades},
 		{"what contradicts itself is refused whole", suite.twins},
 		{"a bridge in use is not removed", suite.bridgeInUse},
+		{"a bond carries a bridge", suite.bond},
+		{"a vlan is a bridge's port", suite.vlan},
+		{"a vxlan is a bridge's port", suite.vxlan},
+		{"a bond, a vlan on it and a bridge on that", suite.tower},
+		{"what no interface can be is refused", suite.badLinks},
 		{"many set at the same time", suite.concurrent},
 		{"a cancelled call changes nothing", suite.cancelled},
 		{"what is passed in is copied", suite.copies},
