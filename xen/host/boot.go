@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/lvm"
-	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/host/owner"
 )
@@ -155,7 +154,8 @@ func (h *Host) owned(records []owner.Record) ([]Guest, error) {
 
 // applyNetwork makes the host's network as Config.Base and the guests say.
 func (h *Host) applyNetwork(ctx context.Context, guests []Guest) error {
-	want := network.State{Bridges: h.base.Bridges, Masquerades: h.base.Masquerades}
+	want := h.base
+	want.Guests = nil
 	for _, g := range guests {
 		want.Guests = append(want.Guests, g.Network())
 	}
