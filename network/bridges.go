@@ -13,7 +13,11 @@ import (
 
 // checkBridges refuses, before anything is touched, what would need a change
 // of links that are not ours.
-func (k *kernel) checkBridges(seen observed, want []Bridge) error {
+func (k *kernel) checkBridges(seen observed, state State) error {
+	want, coming := state.Bridges, map[string]bool{}
+	for _, m := range state.made() {
+		coming[m.name] = true
+	}
 	for _, w := range want {
 		b, there := seen.bridges[w.Name]
 		if l, ok := seen.links[w.Name]; ok && !there {
@@ -25,6 +29,9 @@ func (k *kernel) checkBridges(seen observed, want []Bridge) error {
 			}
 			if there && !b.ours {
 				return fmt.Errorf("bridge %s lacks port %s: %w", w.Name, p, ErrForeign)
+			}
+			if _, there := seen.links[p]; !there && coming[p] {
+				continue
 			}
 			if err := k.canTake(seen, p); err != nil {
 				return err
@@ -47,8 +54,8 @@ func (k *kernel) canTake(seen observed, port string) error {
 	if !ok {
 		return fmt.Errorf("interface %s: %w", port, fs.ErrNotExist)
 	}
-	if l.master != "" && !seen.own(interfaceFact(port, l.master)) {
-		return fmt.Errorf("interface %s is in bridge %s: %w", port, l.master, ErrForeign)
+	if l.master != "" && !seen.own(interfaceFact(port, l.master)) && !seen.own(bondPortFact(port, l.master)) {
+		return fmt.Errorf("interface %s is in %s: %w", port, l.master, ErrForeign)
 	}
 	list, err := dump(func() ([]netlink.Addr, error) { return k.AddrList(l.link, netlink.FAMILY_ALL) })
 	if err != nil {
@@ -76,7 +83,7 @@ func (o observed) checkLeftovers(want []Bridge) error {
 
 // own reports whether a recorded fact was made by us.
 func (o observed) own(line string) bool {
-	return !o.found[line] && slices.ContainsFunc(o.record.state.facts(), func(f fact) bool { return f.line == line })
+	return !o.book.found[line] && slices.ContainsFunc(o.book.host.hostFacts(), func(f fact) bool { return f.line == line })
 }
 
 // goingBridges are the bridges that we made and nobody wants any more.
@@ -188,4 +195,32 @@ func (k *kernel) enslave(port, bridge netlink.Link) error {
 
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// foundIn tells which facts of next were made by hand: those that were so
+// before, and those that are new to us and there already.
+func (o observed) foundIn(next State) map[string]bool {
+	known := map[string]bool{}
+	for _, f := range o.book.host.hostFacts() {
+		known[f.line] = true
+	}
+	out := map[string]bool{}
+	for _, f := range o.linked(next.links()).hostFacts() {
+		made := o.book.found[f.line]
+		if !known[f.line] {
+			made = true
+		}
+		out[f.line] = made
+	}
+	for _, b := range next.Bridges {
+		if o.bridges[b.Name].ours {
+			out[bridgeFact(b.Name)] = false
+		}
+	}
+	for _, m := range next.made() {
+		if o.links[m.name].alias == madeAlias(m.name) {
+			out[m.fact] = false
+		}
+	}
+	return out
 }

@@ -6,10 +6,10 @@
 //
 // A bridge is a Linux bridge. A guest's port is its place on a bridge; the
 // vif, the interface that sits there, is made by Xen when the domain starts
-// and named by VifName. A forward (DNAT) sends what arrives at a port of the
-// host to a guest. A masquerade (SNAT) lets private guests reach the world. A
-// State is all of that for one host; a Plan is the difference of two states,
-// line by line.
+// and named by VifName. A forward (DNAT) sends what arrives at a port, at
+// ports or at a whole address of the host to a guest. A masquerade (SNAT) lets
+// private guests reach the world. A State is all of that for one host; a Plan
+// is the difference of two states, line by line.
 //
 // # How it goes
 //
@@ -44,13 +44,18 @@
 //
 // # What is ours
 //
-// Chains that begin with XH- in the tables nat and filter, the jumps to them
-// in the first place of FORWARD, PREROUTING, OUTPUT and POSTROUTING, bridges
-// with the alias xenhost:br:NAME, and vifs with the alias xenhost:UUID:INDEX.
-// Each rule carries a comment; the comments of the table nat are the record
-// that Read reads, in the words of a plan:
+// With iptables: chains that begin with XH- in the tables nat and filter, and
+// the jumps to them in the first place of FORWARD, PREROUTING, OUTPUT and
+// POSTROUTING. With nft: the tables xenhost of the families ip and ip6. Probe
+// says which of the two a host gets. Bridges with the alias xenhost:br:NAME,
+// and vifs with the alias xenhost:UUID:INDEX.
+//
+// What is in force is the record that Read reads: a rule of iptables says in
+// its comment, in the words of a plan, what it is for; an element of nft's maps
+// says whose it is.
 //
 //	iptables-save -t nat | grep 'xenhost: forward'
+//	nft list map ip xenhost port
 //
 // Nothing else is changed or removed. A bridge that the operator made by hand
 // can be named in a State if it has what is wanted of it; it is then used as
@@ -61,29 +66,53 @@
 // host itself, so frames that pass through a bridge are never redirected, also
 // when net.bridge.bridge-nf-call-iptables is on.
 //
+// # How it is made
+//
+// A State is a set of facts, each of which needs lines: rules of chains, or
+// elements of sets. A line is there as long as a fact needs it. Two renderers
+// say which lines those are, and a fact is in force if all of its lines are
+// there. That is all that a plan, a change of one guest, drift and the way back
+// after a refused line are made of.
+//
 // # What it costs
 //
-// A call reads the tables once before and once after its work; what it writes
-// is one iptables-restore for each table that differs, however many forwards
-// that are. A new connection passes at most 64 + 16 + 128 rules in the port
-// tree, an established one none.
+// A Linux remembers what it read. nf_tables counts its changes, by anybody, so
+// one message tells whether that still holds; a change of one guest then costs
+// what that guest has, on a host with ten thousand forwards as on an empty one,
+// and to find nothing to do costs no look at a rule. After a change the count
+// must have grown by ours. If it is another, all is read and compared anew, so
+// a hand in our rules is found whenever there was one. The first call of a process
+// reads all. iptables-legacy has no such count: its text is read before and
+// after, and compared by a sum.
+//
+// What is written is one iptables-restore for each table that differs, or one
+// nft -f for both families, however many forwards that are. A new connection
+// passes at most 64 + 16 + 128 rules in the port tree of iptables (and one rule
+// for each whole address), or seven look-ups of nft; an established one none.
 //
 // # What it does not promise
 //
-//   - IPv6 forwards and masquerades, port ranges, and keeping a guest from
-//     using addresses that are not its own.
-//   - Both iptables tables at once: filter changes first, and goes back if nat
-//     is refused. A process killed between the two leaves filter with rules
+//   - Keeping a guest from using addresses that are not its own.
+//   - Both tables of iptables at once: filter changes first, and goes back if
+//     nat is refused. A process killed between the two leaves filter with rules
 //     that let through what nat does not send yet. The next call mends that.
+//     nft changes all in one step.
+//   - With nft, to forward where another table drops: a packet that the chain
+//     FORWARD of iptables drops is lost, whatever we accept. Probe picks nft
+//     only where nobody uses iptables.
 //   - Making a bridge out of an interface that has dom0's own address:
 //     Apply refuses, since it would cut dom0 off.
-//   - Switching net.ipv4.ip_forward off again.
+//   - Switching net.ipv4.ip_forward or net.ipv6.conf.all.forwarding off again.
+//     When the latter is switched on, interfaces that take router advertisements
+//     (accept_ra 1) go on doing so (accept_ra 2).
+//   - Which of several IPv6 addresses a masquerade takes: name one by As, or
+//     give the extra ones preferred_lft 0.
 //   - A guest that reaches itself by the host's public address while
 //     net.bridge.bridge-nf-call-iptables is on: its frame would have to leave
 //     by the port that it came in by. It works where that is off, and between
 //     two guests always.
 //   - A forward without ReturnIngress on a host that is not the guest's
 //     gateway: the answers leave by the gateway and are lost.
-//   - Working beside rules of ours that the other variant of iptables (legacy
-//     or nft) made: every call refuses with ErrForeign.
+//   - Working beside rules of ours that another firewall made: every call
+//     refuses with ErrForeign.
 package network

@@ -19,10 +19,26 @@ type kernel struct {
 	*netlink.Handle
 }
 
-// do runs one operation: alone on this host, within its patience, in the
+// do runs one operation: alone on this host, in the namespace, on the firewall
+// that is chosen.
+func (l *Linux) do(ctx context.Context, work func(context.Context, *kernel) error) error {
+	return l.inside(ctx, func(ctx context.Context) error {
+		h, err := netlink.NewHandle(unix.NETLINK_ROUTE, unix.NETLINK_NETFILTER)
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		if err := l.choose(ctx); err != nil {
+			return err
+		}
+		return work(ctx, &kernel{h})
+	})
+}
+
+// inside runs f alone on this host, within the patience of an operation, in the
 // namespace. Its commands inherit the namespace from the thread, so the thread
 // is the operation's own and ends with it.
-func (l *Linux) do(ctx context.Context, work func(context.Context, *kernel) error) error {
+func (l *Linux) inside(ctx context.Context, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	unlock, err := lock(ctx, filepath.Join(l.lockDir, "network.lock"))
@@ -30,6 +46,11 @@ func (l *Linux) do(ctx context.Context, work func(context.Context, *kernel) erro
 		return err
 	}
 	defer unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	done := make(chan error, 1)
 	go func() {
 		if l.netns != "" {
@@ -39,17 +60,7 @@ func (l *Linux) do(ctx context.Context, work func(context.Context, *kernel) erro
 				return
 			}
 		}
-		h, err := netlink.NewHandle(unix.NETLINK_ROUTE, unix.NETLINK_NETFILTER)
-		if err != nil {
-			done <- err
-			return
-		}
-		defer h.Close()
-		if err := l.checkVariant(ctx); err != nil {
-			done <- err
-			return
-		}
-		done <- work(ctx, &kernel{h})
+		done <- f(ctx)
 	}()
 	return <-done
 }

@@ -2,10 +2,10 @@ package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,12 +15,13 @@ import (
 
 // Options of New; nil and the zero value are right for a dom0.
 type Options struct {
-	// Runner runs iptables-save and iptables-restore; nil is dom0.Local. It
-	// must run them on this machine: links are changed by netlink.
+	// Runner runs the commands of the firewall. It must run them on this
+	// machine: links are changed by netlink. nil is dom0.Local.
 	Runner dom0.Runner
-	// IPTables is the command whose family is used: "" is "iptables", which is
-	// what the host has chosen; "iptables-legacy" and "iptables-nft" insist.
-	IPTables string
+	// Firewall is what keeps the rules: "iptables" (the family that the host has
+	// chosen), "iptables-legacy", "iptables-nft" or "nft". "" is what Probe
+	// picks, and refuses hosts on which both families are in use.
+	Firewall string
 	// NetNS is the path of the network namespace to work in, as
 	// /run/netns/test; empty is the one of the process.
 	NetNS string
@@ -34,14 +35,28 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Linux keeps the network of the host that it runs on.
+// Linux keeps the network of the host that it runs on. It remembers what it
+// read last, and trusts that only while the kernel shows that nobody has
+// written since.
 type Linux struct {
 	runner   dom0.Runner
-	iptables string
+	firewall string
 	netns    string
 	reserved []uint16
 	lockDir  string
 	log      *slog.Logger
+
+	mu      sync.Mutex
+	backend backend // chosen at the first call
+	memory  *memory
+	apart   stamp // nf_tables when no other family was seen to be in use
+}
+
+// A memory is what the kernel holds as long as its stamp is the same: exactly
+// the lines that the book needs, no more and no less.
+type memory struct {
+	book  *book
+	stamp stamp
 }
 
 var _ Manager = (*Linux)(nil)
@@ -56,14 +71,11 @@ func New(opts *Options) *Linux {
 		opts = &Options{}
 	}
 	l := &Linux{
-		runner: opts.Runner, iptables: opts.IPTables, netns: opts.NetNS, lockDir: opts.LockDir, log: opts.Log,
+		runner: opts.Runner, firewall: opts.Firewall, netns: opts.NetNS, lockDir: opts.LockDir, log: opts.Log,
 		reserved: append([]uint16{22}, opts.Reserved...),
 	}
 	if l.runner == nil {
 		l.runner = dom0.Local{Log: opts.Log}
-	}
-	if l.iptables == "" {
-		l.iptables = "iptables"
 	}
 	if l.lockDir == "" {
 		l.lockDir = "/run/lock/xenhost"
@@ -76,7 +88,7 @@ func New(opts *Options) *Linux {
 
 // Read returns what carries our mark and is in force: a bridge, its ports and
 // addresses that are there; a guest's port unless its vif exists outside of
-// its bridge; a forward or masquerade whose rule is as we write it.
+// its bridge; a forward or masquerade all of whose rules are as we write them.
 func (l *Linux) Read(ctx context.Context) (State, error) {
 	var s State
 	err := l.do(ctx, func(ctx context.Context, k *kernel) error {
@@ -90,61 +102,80 @@ func (l *Linux) Read(ctx context.Context) (State, error) {
 	return s, nil
 }
 
-// Apply implements Manager. Each iptables table changes in one step or not at
-// all, filter before nat, and filter goes back if nat is refused; links that
-// go are taken away before, links that come are made after. When Apply fails
-// half-way, doing it again goes on from there.
+// Apply implements Manager. Each table of the firewall changes in one step or
+// not at all, and all go back if one is refused; links that go are taken away
+// before, links that come are made after. When Apply fails half-way, doing it
+// again goes on from there.
 //
-// Forwards and masquerades need net.ipv4.ip_forward; Apply and Set switch it
-// on when there are any, and never off.
+// Forwards and masquerades need net.ipv4.ip_forward or
+// net.ipv6.conf.all.forwarding; Apply and Set switch it on when there are any,
+// and never off.
 func (l *Linux) Apply(ctx context.Context, want State) (Plan, error) {
 	want = want.Normalize()
 	var plan Plan
 	err := l.do(ctx, func(ctx context.Context, k *kernel) error {
-		if err := want.validate(); err != nil {
-			return err
-		}
 		seen, err := l.observe(ctx, k)
 		if err != nil {
 			return err
 		}
-		if err := l.allowed(seen, want, want.Guests); err != nil {
-			return err
-		}
-		if err := k.checkBridges(seen, want.Bridges); err != nil {
-			return err
-		}
 		plan = Diff(seen.actual, want)
-		l.say(plan)
-		if err := k.takeBridges(seen, want.Bridges); err != nil {
-			return err
+		if plan.Empty() && seen.clean && len(want.Guests) == len(seen.actual.Guests) {
+			return l.forwardPackets(seen.book)
 		}
-		if err := l.write(ctx, k, seen, want); err != nil {
-			return err
-		}
-		if err := k.makeBridges(want.Bridges); err != nil {
-			return err
-		}
-		for _, g := range seen.record.state.Guests {
-			next, _ := want.Guest(g.UUID)
-			if err := k.unplug(g, next); err != nil {
-				return err
-			}
-		}
-		for _, g := range want.Guests {
-			if err := k.plug(g); err != nil {
-				return err
-			}
-		}
-		if seen, err = l.observe(ctx, k); err != nil {
-			return err
-		}
-		return differs(Diff(seen.actual, want))
+		return l.apply(ctx, k, seen, plan, want)
 	})
 	if err != nil {
 		return Plan{}, &Error{Op: "apply", Err: err}
 	}
 	return plan, nil
+}
+
+func (l *Linux) apply(ctx context.Context, k *kernel, seen observed, plan Plan, want State) error {
+	if err := want.validate(); err != nil {
+		return err
+	}
+	if err := l.allowed(k, seen, want.Bridges, want.Guests); err != nil {
+		return err
+	}
+	if err := errors.Join(k.checkLinks(seen, want), k.checkBridges(seen, want)); err != nil {
+		return err
+	}
+	l.say(plan)
+	if err := k.takeBridges(seen, want.Bridges); err != nil {
+		return err
+	}
+	if err := k.takeLinks(seen, want); err != nil {
+		return err
+	}
+	next := newBook(l.backend, want, seen.foundIn(want))
+	old, _ := differing(seen.guests(), want.Guests)
+	if err := l.write(ctx, seen, next, seen.lines(), next.needs.lines()); err != nil {
+		return err
+	}
+	if err := k.makeLinks(want); err != nil {
+		return err
+	}
+	if err := k.makeBridges(want.Bridges); err != nil {
+		return err
+	}
+	for _, g := range old {
+		if err := k.unplug(g, next.guests[g.UUID]); err != nil {
+			return err
+		}
+	}
+	for _, g := range want.Guests {
+		if err := k.plug(g); err != nil {
+			return err
+		}
+	}
+	if err := k.forget(old, next.guests, l.log); err != nil {
+		return err
+	}
+	now, err := l.observe(ctx, k)
+	if err != nil {
+		return err
+	}
+	return differs(Diff(now.actual, want))
 }
 
 // Set implements Manager. The guest's vifs need not exist yet: Xen's own
@@ -175,74 +206,69 @@ func (l *Linux) Remove(ctx context.Context, id uuid.UUID) error {
 // replace makes one guest's part as want says; nil removes it. The rest stays
 // as recorded, also where links are not as they should be.
 func (l *Linux) replace(ctx context.Context, k *kernel, id uuid.UUID, want *Guest) error {
-	seen, err := l.observe(ctx, k)
+	seen, err := l.recall(ctx)
 	if err != nil {
 		return err
 	}
-	old, _ := seen.record.state.Guest(id)
-	next := seen.record.state.Without(id)
+	old, had := seen.book.guests[id]
+	var now Guest
 	if want != nil {
-		next = next.With(*want)
-		if err := next.validateGuest(*want); err != nil {
-			return err
-		}
-		if err := l.allowed(seen, next, []Guest{*want}); err != nil {
-			return err
-		}
+		now = *want
 	}
-	l.say(Diff(seen.actual, next))
-	if err := l.write(ctx, k, seen, next); err != nil {
+	if err := k.lookAt(&seen, old, now); err != nil {
 		return err
 	}
-	now, _ := next.Guest(id)
+	if want != nil {
+		if err := seen.book.claim(now); err != nil {
+			return err
+		}
+		if err := l.allowed(k, seen, seen.book.host.Bridges, []Guest{now}); err != nil {
+			l.memory = nil // its claims are no longer what the kernel holds
+			return err
+		}
+	} else {
+		seen.book.claims.drop(old)
+	}
+	l.say(Diff(only(old, had), only(now, want != nil)))
+	before, after := seen.book.replace(id, want)
+	if !seen.clean {
+		before, after = seen.have, seen.book.needs.lines()
+	}
+	if err := l.write(ctx, seen, seen.book, before, after); err != nil {
+		return err
+	}
 	if err := k.unplug(old, now); err != nil {
 		return err
 	}
 	if err := k.plug(now); err != nil {
 		return err
 	}
-	if seen, err = l.observe(ctx, k); err != nil {
+	if err := k.forget(only(old, had).Guests, map[uuid.UUID]Guest{id: now}, l.log); err != nil {
 		return err
 	}
-	var have, wanted State
-	if g, ok := seen.actual.Guest(id); ok {
-		have.Guests = []Guest{g}
-	}
-	if want != nil {
-		wanted.Guests = []Guest{*want}
-	}
-	return differs(Diff(have, wanted))
+	return l.confirm(ctx, k, id, old, now)
 }
 
-// allowed refuses guests on bridges that are not there, and forwards of ports
-// that dom0 itself needs. What is in force already is not asked again.
-func (l *Linux) allowed(seen observed, next State, changed []Guest) error {
-	listeners, err := listening()
+// confirm reads one guest back.
+func (l *Linux) confirm(ctx context.Context, k *kernel, id uuid.UUID, old, want Guest) error {
+	seen, err := l.recall(ctx)
 	if err != nil {
 		return err
 	}
-	for _, g := range changed {
-		for _, p := range g.Ports {
-			coming := slices.ContainsFunc(next.Bridges, func(b Bridge) bool { return b.Name == p.Bridge })
-			b, there := seen.bridges[p.Bridge]
-			if !coming && (!there || b.ours) {
-				return fmt.Errorf("bridge %s: %w", p.Bridge, fs.ErrNotExist)
-			}
-			if err := seen.vifFree(p, g.UUID); err != nil {
-				return err
-			}
-		}
-		old, _ := seen.record.state.Guest(g.UUID)
-		for _, f := range g.Forwards {
-			if slices.Contains(old.Forwards, f) {
-				continue
-			}
-			if slices.Contains(l.reserved, f.Port) || slices.ContainsFunc(listeners, f.takesFrom) {
-				return fmt.Errorf("forward %v: %w", f, ErrReserved)
-			}
-		}
+	if err := k.lookAt(&seen, old, want); err != nil {
+		return err
 	}
-	return nil
+	g, ok := seen.inForce(seen.book.guests[id])
+	have := seen.linked(only(g, ok))
+	return differs(Diff(have, only(want, want.UUID == id)))
+}
+
+// only is a state with one guest, or none.
+func only(g Guest, there bool) State {
+	if !there {
+		return State{}
+	}
+	return State{Guests: []Guest{g}}
 }
 
 // differs is the error of a plan that should be empty after the work.

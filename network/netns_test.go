@@ -39,7 +39,7 @@ func needNamespaces(tb testing.TB) {
 	if os.Geteuid() != 0 {
 		tier.CanNot(tb, t, "it needs root")
 	}
-	for _, tool := range []string{"ip", "iptables-nft", "iptables-legacy"} {
+	for _, tool := range []string{"ip", "nft", "iptables-nft", "iptables-legacy"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			tier.CanNot(tb, t, "it needs "+tool)
 		}
@@ -99,21 +99,25 @@ func (s space) inside(tb testing.TB, f func() error) {
 
 // manager returns the manager of the namespace.
 func (s space) manager(tb testing.TB, iptables string) *network.Linux {
-	return network.New(&network.Options{NetNS: s.path(), IPTables: iptables, LockDir: tb.TempDir()})
+	return network.New(&network.Options{NetNS: s.path(), Firewall: iptables, LockDir: tb.TempDir()})
 }
 
 // listen opens a socket in the namespace until the test ends.
 func (s space) listen(t *testing.T, proto network.Proto, at netip.AddrPort) {
 	t.Helper()
+	v := "4"
+	if at.Addr().Is6() {
+		v = "" // IPv4 too
+	}
 	s.inside(t, func() error {
 		if proto == network.UDP {
-			c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+			c, err := net.ListenUDP("udp"+v, net.UDPAddrFromAddrPort(at))
 			if err == nil {
 				t.Cleanup(func() { _ = c.Close() })
 			}
 			return err
 		}
-		l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(at))
+		l, err := net.ListenTCP("tcp"+v, net.TCPAddrFromAddrPort(at))
 		if err == nil {
 			t.Cleanup(func() { _ = l.Close() })
 		}
@@ -124,9 +128,29 @@ func (s space) listen(t *testing.T, proto network.Proto, at netip.AddrPort) {
 // variants are the two families of iptables.
 func variants() []string { return []string{"iptables-nft", "iptables-legacy"} }
 
+// firewalls are all that our rules can be kept by.
+func firewalls() []string { return append(variants(), "nft") }
+
+// lacks finds out which interfaces this kernel can not make.
+func lacks(t *testing.T) []string {
+	t.Helper()
+	probe := newSpace(t)
+	probe.ip(t, "link add eth0 type veth peer name eth1")
+	var out []string
+	for kind, line := range map[string]string{"bond": "link add b0 type bond", "vlan": "link add link eth0 name v0 type vlan id 7"} {
+		argv := append([]string{"ip", "-n", probe.name}, strings.Fields(line)...)
+		if err := (dom0.Local{}).Run(t.Context(), dom0.Cmd{Args: argv}); err != nil {
+			require.Regexp(t, "not supported|Unknown device type", err.Error())
+			out = append(out, kind)
+		}
+	}
+	return out
+}
+
 func TestLinux(t *testing.T) {
 	needNamespaces(t)
-	for _, variant := range variants() {
+	missing := lacks(t)
+	for _, variant := range firewalls() {
 		t.Run(variant, func(t *testing.T) {
 			networktest.TestManager(t, func(t *testing.T) networktest.Site {
 				s := newSpace(t)
@@ -145,6 +169,7 @@ func TestLinux(t *testing.T) {
 						Addresses: []netip.Prefix{netip.MustParsePrefix("192.168.0.1/16")},
 					},
 					Free:   [2]string{"eth2", "eth3"},
+					Lacks:  missing,
 					Listen: s.listen,
 				}
 			})

@@ -15,6 +15,10 @@ type MAC = ether.Addr
 // State is what a host's network should be, or is, as far as it carries our
 // mark. Read returns it normalised: sorted, prefixes masked.
 type State struct {
+	// Bonds, VLANs and VXLANs are interfaces that bridges can have as ports.
+	Bonds       []Bond       `json:"bonds,omitempty"`
+	VLANs       []VLAN       `json:"vlans,omitempty"`
+	VXLANs      []VXLAN      `json:"vxlans,omitempty"`
 	Bridges     []Bridge     `json:"bridges,omitempty"`
 	Masquerades []Masquerade `json:"masquerades,omitempty"`
 	Guests      []Guest      `json:"guests,omitempty"` // ordered by UUID
@@ -30,11 +34,14 @@ type Bridge struct {
 	Addresses []netip.Prefix `json:"addresses,omitempty"`
 }
 
-// Masquerade lets private guests reach the world: what comes from Source and
-// leaves through Out gets the address of Out.
+// Masquerade lets private guests reach the world (SNAT): what comes from Source
+// and leaves through Out gets the address of Out, or As.
 type Masquerade struct {
 	Source netip.Prefix `json:"source"`
 	Out    string       `json:"out"` // interface, as xenext
+	// As is a fixed address of the host, for hosts with several; the zero Addr
+	// is whichever Out has (MASQUERADE).
+	As netip.Addr `json:"as,omitzero"`
 }
 
 // Guest is a domain's share of the host's network.
@@ -52,40 +59,6 @@ type Port struct {
 	MAC       MAC          `json:"mac"`
 	Addresses []netip.Addr `json:"addresses,omitempty"` // that the guest may use
 }
-
-// Proto is a transport protocol.
-type Proto string
-
-// The protocols that have ports.
-const (
-	TCP Proto = "tcp"
-	UDP Proto = "udp"
-)
-
-// Forward sends what arrives at a port of the host to a guest (DNAT).
-type Forward struct {
-	Proto Proto `json:"proto"`
-	// Listen is the address; the zero Addr means every address that the host
-	// itself has, so that the same forward works on whichever host the guest
-	// lives.
-	Listen netip.Addr     `json:"listen,omitzero"`
-	Port   uint16         `json:"port"`
-	To     netip.AddrPort `json:"to"` // the guest's address and port
-	// Return says which way the answers take.
-	Return Return `json:"return,omitempty"`
-}
-
-// Return is the way of a forwarded connection's answers.
-type Return string
-
-// ReturnGateway needs the guest's default route to lead through this host; the
-// guest sees the client's address. ReturnIngress makes the connection come
-// from this host's own address on the guest's bridge, so that answers return
-// to the host they came in by; the guest does not see the client's address.
-const (
-	ReturnGateway Return = ""
-	ReturnIngress Return = "ingress"
-)
 
 // Manager keeps a host's network: Linux and networktest.Fake.
 type Manager interface {

@@ -4,23 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/google/uuid"
 	"github.com/vishvananda/netlink"
-
-	"github.com/xenhost/xenhost/xen/dom0"
 )
 
 // observed is the host as one look at it shows.
 type observed struct {
-	nat, filter ruleset
-	links       map[string]linkSeen
-	bridges     map[string]bridgeSeen
-	record
-	actual State // what of the record is in place
+	book    *book // what the tables say
+	clean   bool  // they hold exactly the lines that the book needs
+	have    lines // as read, if they do not
+	links   map[string]linkSeen
+	byIndex map[int]string // names of links
+	bridges map[string]bridgeSeen
+	actual  State // what of the book is in force and in place
 }
 
 type linkSeen struct {
@@ -44,29 +45,17 @@ func vifAlias(id uuid.UUID, vif string) string {
 	return "xenhost:" + id.String() + ":" + index
 }
 
-// observe looks at both tables and the links.
+// observe looks at the tables and at all links.
 func (l *Linux) observe(ctx context.Context, k *kernel) (observed, error) {
-	seen, err := l.tables(ctx)
+	seen, err := l.recall(ctx)
 	if err != nil {
 		return seen, err
 	}
 	if err := k.look(&seen); err != nil {
 		return seen, err
 	}
-	seen.record = recorded(seen.nat)
-	seen.actual = seen.linked(seen.inPlace(seen.reached()))
+	seen.actual = seen.linked(seen.inPlace())
 	return seen, nil
-}
-
-// tables lists all tables in one go: iptables-nft-save reads all of them for
-// any, and iptables-legacy-save -t would make a table that is not there.
-func (l *Linux) tables(ctx context.Context) (observed, error) {
-	out, err := dom0.Output(ctx, l.runner, l.iptables+"-save")
-	if err != nil {
-		return observed{}, err
-	}
-	tables, err := parseSave(string(out))
-	return observed{nat: tables["nat"], filter: tables["filter"]}, err
 }
 
 // look lists the links and the addresses.
@@ -88,6 +77,7 @@ func (k *kernel) look(seen *observed) error {
 			seen.bridges[link.Attrs().Name] = bridgeSeen{ours: ours}
 		}
 	}
+	seen.byIndex = name
 	for _, link := range list {
 		master := name[link.Attrs().MasterIndex]
 		seen.links[link.Attrs().Name] = linkSeen{link, master, link.Attrs().Alias}
@@ -107,6 +97,48 @@ func (k *kernel) look(seen *observed) error {
 	return nil
 }
 
+// lookAt looks at the links that guests have to do with, and no others: a host
+// may have thousands.
+func (k *kernel) lookAt(seen *observed, guests ...Guest) error {
+	seen.links, seen.bridges = map[string]linkSeen{}, map[string]bridgeSeen{}
+	name := map[int]string{}
+	for _, g := range guests {
+		for _, p := range g.Ports {
+			if bridge, err := k.LinkByName(p.Bridge); err == nil {
+				name[bridge.Attrs().Index] = p.Bridge
+				if bridge.Type() == "bridge" {
+					seen.bridges[p.Bridge] = bridgeSeen{ours: bridge.Attrs().Alias == bridgeAlias(p.Bridge)}
+				}
+			} else if !absent(err) {
+				return fmt.Errorf("bridge %s: %w", p.Bridge, err)
+			}
+		}
+	}
+	for _, g := range guests {
+		for _, p := range g.Ports {
+			vif, err := k.LinkByName(p.Vif)
+			if absent(err) {
+				continue
+			}
+			if err != nil {
+				return fmt.Errorf("vif %s: %w", p.Vif, err)
+			}
+			master := name[vif.Attrs().MasterIndex]
+			if vif.Attrs().MasterIndex != 0 && master == "" {
+				master = "another"
+			}
+			seen.links[p.Vif] = linkSeen{vif, master, vif.Attrs().Alias}
+		}
+	}
+	return nil
+}
+
+// addrOf is the address that netlink gives.
+func addrOf(ip net.IP) netip.Addr {
+	a, _ := netip.AddrFromSlice(ip)
+	return a.Unmap()
+}
+
 // dump asks the kernel for a list again when it changed while it was read, as
 // it does when a domain starts; netlink then gives only a part.
 func dump[T any](list func() (T, error)) (T, error) {
@@ -119,9 +151,25 @@ func dump[T any](list func() (T, error)) (T, error) {
 	return list()
 }
 
+// linkedLinks is linked for bonds, vlans and vxlans.
+func (o observed) linkedLinks(s State) State {
+	bonds := s.Bonds
+	s.Bonds = nil
+	for _, b := range bonds {
+		if o.shows(b.Name, bondFact(b.Name)) {
+			b.Ports = slices.DeleteFunc(b.Ports, func(p string) bool { return o.links[p].master != b.Name })
+			s.Bonds = append(s.Bonds, b)
+		}
+	}
+	s.VLANs = slices.DeleteFunc(s.VLANs, func(v VLAN) bool { return !o.shows(v.Name, v.fact()) })
+	s.VXLANs = slices.DeleteFunc(s.VXLANs, func(v VXLAN) bool { return !o.shows(v.Name, v.fact()) })
+	return s
+}
+
 // linked leaves out what the links do not show.
 func (o observed) linked(s State) State {
 	s = s.Normalize()
+	s = o.linkedLinks(s)
 	bridges := s.Bridges
 	s.Bridges = nil
 	for _, b := range bridges {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,9 +28,12 @@ type street struct {
 // The hosts either drop what they are not told to forward, or show bridged
 // frames to iptables; both at once would stop frames inside of a bridge, with
 // or without us.
-func newStreet(t *testing.T, iptables string, bridgeNF bool) street {
+//
+// With nft nobody uses iptables, so nothing drops.
+func newStreet(t *testing.T, firewall string, bridgeNF bool) street {
 	s := street{newSpace(t), newSpace(t), newSpace(t), newSpace(t), newSpace(t), bridgeNF}
-	s.internet.ip(t, "link add isp type bridge", "address add 203.0.113.254/24 dev isp", "link set isp up")
+	s.internet.ip(t, "link add isp type bridge", "address add 203.0.113.254/24 dev isp",
+		"address add 2001:db8::fe/64 dev isp nodad", "link set isp up")
 	for n, host := range []space{s.curacao, s.islay} {
 		host.ip(t,
 			"link add xenext type bridge", "link add xenint type bridge",
@@ -37,15 +41,20 @@ func newStreet(t *testing.T, iptables string, bridgeNF bool) street {
 			"link set eth0 master xenext up",
 			fmt.Sprintf("address add 203.0.113.%d/24 dev xenext", n+1),
 			fmt.Sprintf("address add 192.168.0.%d/16 dev xenint", n+1),
+			fmt.Sprintf("address add 2001:db8::%d/64 dev xenext nodad", n+1),
+			fmt.Sprintf("address add fd00::%d/64 dev xenint nodad", n+1),
 			"link set xenext up", "link set xenint up",
-			"route add default via 203.0.113.254",
+			"route add default via 203.0.113.254", "route add default via 2001:db8::fe",
 		)
 		s.internet.ip(t, fmt.Sprintf("link set port%d master isp up", n))
 		if bridgeNF {
-			host.run(t, "", "sysctl", "-w", "net.bridge.bridge-nf-call-iptables=1")
+			host.run(t, "", "sysctl", "-w", "net.bridge.bridge-nf-call-iptables=1", "net.bridge.bridge-nf-call-ip6tables=1")
 		} else {
-			host.run(t, "", "sysctl", "-w", "net.bridge.bridge-nf-call-iptables=0")
-			host.run(t, "", iptables, "-P", "FORWARD", "DROP")
+			host.run(t, "", "sysctl", "-w", "net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-ip6tables=0")
+		}
+		if !bridgeNF && firewall != network.NFT {
+			host.run(t, "", firewall, "-P", "FORWARD", "DROP")
+			host.run(t, "", strings.Replace(firewall, "iptables", "ip6tables", 1), "-P", "FORWARD", "DROP")
 		}
 	}
 	s.curacao.ip(t,
@@ -79,6 +88,9 @@ func (s street) boot(t *testing.T, machine space, g network.Guest, name string) 
 		fmt.Sprintf("link set eth0 address %v up", g.Ports[0].MAC),
 		fmt.Sprintf("address add %v/16 dev eth0", g.Ports[0].Addresses[0]),
 		"route add default via 192.168.0.1")
+	for _, a := range g.Ports[0].Addresses[1:] {
+		machine.ip(t, fmt.Sprintf("address add %v/64 dev eth0 nodad", a), "route add default via fd00::1")
+	}
 	machine.serve(t, name, 80, 53)
 }
 
@@ -86,7 +98,7 @@ func (s street) boot(t *testing.T, machine space, g network.Guest, name string) 
 func (s space) serve(t *testing.T, name string, tcp, udp int) {
 	t.Helper()
 	s.inside(t, func() error {
-		l, err := net.ListenTCP("tcp4", &net.TCPAddr{Port: tcp})
+		l, err := net.ListenTCP("tcp", &net.TCPAddr{Port: tcp})
 		if err != nil {
 			return err
 		}
@@ -101,7 +113,7 @@ func (s space) serve(t *testing.T, name string, tcp, udp int) {
 				_ = c.Close()
 			}
 		}()
-		u, err := net.ListenUDP("udp4", &net.UDPAddr{Port: udp})
+		u, err := net.ListenUDP("udp", &net.UDPAddr{Port: udp})
 		if err != nil {
 			return err
 		}
@@ -124,7 +136,7 @@ func (s space) serve(t *testing.T, name string, tcp, udp int) {
 func (s space) dial(t *testing.T, proto, to string) (c net.Conn, err error) {
 	t.Helper()
 	s.inside(t, func() error {
-		c, err = (&net.Dialer{Timeout: 5 * time.Second}).Dial(proto+"4", to)
+		c, err = (&net.Dialer{Timeout: 5 * time.Second}).Dial(proto, to)
 		return nil
 	})
 	if err == nil {
@@ -165,7 +177,7 @@ func (s space) answers(t *testing.T, proto, to, want string) {
 
 func TestPackets(t *testing.T) {
 	needNamespaces(t)
-	for _, variant := range variants() {
+	for _, variant := range firewalls() {
 		t.Run(variant, func(t *testing.T) { testPackets(t, variant, newStreet(t, variant, false)) })
 		t.Run(variant+" sees bridged frames", func(t *testing.T) { testPackets(t, variant, newStreet(t, variant, true)) })
 	}

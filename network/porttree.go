@@ -1,41 +1,46 @@
 package network
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+)
 
-// A portTree spreads rules over chains by the port that was asked for, so that
-// a new connection passes at most 64 + 16 + 64 of them for each protocol
+// A tree spreads rules over chains by the port that was asked for, so that a
+// new connection passes at most 64 + 16 + 64 of them for each protocol,
 // whatever their number is: the root has one jump for each 1,024 ports in use
-// (XH-D4-9), that one for each 64 (XH-D6-9c), and there the rules are.
-type portTree struct {
-	rules  ruleset
-	root   string
-	letter string // in the names of the tree's chains
-	match  string // the option that matches a range of ports
-	jumps  map[string]bool
+// (XH-P10-9), that one for each 64 (XH-P6-9c), and there the rules are. A range
+// of ports hangs where it fits: few are so long that the root is the place.
+type tree struct {
+	rules   iptablesRules
+	family  family
+	root    string
+	letter  string // in the names of the tree's chains
+	forward Forward
+	match   string // what matches a range of ports, up to the numbers
 }
 
-// add puts a rule for the forward's port into its leaf.
-func (t portTree) add(f Forward, comment string, args ...string) {
-	middle := fmt.Sprintf("%s%s4-%x", chainPrefix, t.letter, f.Port>>10)
-	leaf := fmt.Sprintf("%s%s6-%x", chainPrefix, t.letter, f.Port>>6)
-	t.jump(t.root, middle, f, 10)
-	t.jump(middle, leaf, f, 6)
-	t.rules.add(leaf, comment, args...)
+// leaf is a rule for the forward's ports, with the jumps that lead to it.
+// listening comes before the match of the ports.
+func (t tree) leaf(comment, listening, target string) []need {
+	return t.leafAs(comment, listening+t.match+portRange(t.forward.Port, t.forward.last()), target)
 }
 
-// jump leads from one chain to the next for the forward's range of ports,
-// once for each protocol.
-func (t portTree) jump(from, to string, f Forward, shift int) {
-	low := f.Port >> shift << shift
-	high := low | (1<<shift - 1)
-	module := string(f.Proto)
-	if t.match != "--dport" {
-		module = "conntrack"
+func (t tree) leafAs(comment, matches, target string) []need {
+	from, to := t.forward.Port, t.forward.last()
+	chain := t.root
+	needs := make([]need, 0, 3)
+	for _, bits := range []int{10, 6} {
+		if from>>bits != to>>bits {
+			break
+		}
+		next := chainPrefix + t.letter + strconv.Itoa(bits) + "-" + strconv.FormatUint(uint64(from>>bits), 16)
+		needs = append(needs, t.rules.once(string(t.family)+string(t.forward.Proto)+next, func() []need {
+			low := from >> bits << bits
+			high := low | (1<<bits - 1)
+			return []need{rule(t.family, "nat", chain, fmt.Sprintf("%s ports %d to %d", t.forward.Proto, low, high),
+				t.match+portRange(low, high), next)}
+		})...)
+		chain = next
 	}
-	text := fmt.Sprintf("%s%s ports %d to %d", mark, f.Proto, low, high)
-	if t.jumps[text] {
-		return
-	}
-	t.jumps[text] = true
-	t.rules.add(from, text, "-p", string(f.Proto), "-m", module, t.match, fmt.Sprintf("%d:%d", low, high), "-j", to)
+	return append(needs, rule(t.family, "nat", chain, comment, matches, target))
 }

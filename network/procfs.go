@@ -3,7 +3,6 @@ package network
 import (
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -13,29 +12,7 @@ import (
 )
 
 // These files are read through the thread's own namespace.
-const (
-	procNet   = "/proc/thread-self/net/"
-	ipForward = "/proc/sys/net/ipv4/ip_forward"
-)
-
-// forwardPackets lets the host pass packets on, as sysctl net.ipv4.ip_forward=1.
-func (l *Linux) forwardPackets() error {
-	on := func() (bool, error) {
-		b, err := os.ReadFile(ipForward)
-		return strings.TrimSpace(string(b)) == "1", err
-	}
-	if is, err := on(); is || err != nil {
-		return err
-	}
-	l.log.Info("network", "verb", "change", "what", "net.ipv4.ip_forward is now 1")
-	if err := os.WriteFile(ipForward, []byte("1\n"), 0); err != nil {
-		return err
-	}
-	if is, err := on(); err != nil || !is {
-		return errors.Join(fmt.Errorf("%s is still 0", ipForward), err)
-	}
-	return nil
-}
+const procNet = "/proc/thread-self/net/"
 
 // legacyTables reports whether the namespace has tables of iptables-legacy;
 // asking iptables-legacy itself would make them.
@@ -54,10 +31,16 @@ type socket struct {
 	port  uint16
 }
 
-// takesFrom reports whether the forward would take what s waits for.
+// takesFrom reports whether the forward would take what s waits for. A socket
+// of every IPv6 address takes IPv4 too.
 func (f Forward) takesFrom(s socket) bool {
-	return s.proto == f.Proto && s.port == f.Port && !s.addr.IsLoopback() &&
-		(s.addr.IsUnspecified() || !f.Listen.IsValid() || f.Listen == s.addr)
+	if s.proto != f.Proto || s.port < f.Port || s.port > f.last() || s.addr.IsLoopback() {
+		return false
+	}
+	if s.addr.IsUnspecified() {
+		return s.addr.Is6() || f.family() == v4
+	}
+	return familyOf(s.addr) == f.family() && (!f.Listen.IsValid() || f.Listen == s.addr)
 }
 
 // listening lists the sockets of dom0 that wait for others.

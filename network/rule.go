@@ -6,76 +6,57 @@ import (
 	"strings"
 )
 
-// A rule is one line of iptables-save: -A chain args...
-type rule struct {
-	chain string
-	args  []string
-}
-
-// The marks that our rules carry in their comment, followed by a fact or by a
+// The mark that our rules carry in their comment, followed by a fact or by a
 // word on what the rule is for. What we were asked for but found already made
-// by hand carries foundMark: it is read, and never removed.
+// by hand has foundWord before the fact: it is read, and never removed.
 const (
 	mark      = "xenhost: "
-	foundMark = "xenhost found: "
+	foundWord = "found: "
 )
 
-// comment is the rule's comment, or "".
-func (r rule) comment() string {
-	if i := slices.Index(r.args, "--comment"); i >= 0 && i+1 < len(r.args) {
-		return r.args[i+1]
+// ruleText is a rule as iptables-save prints it after "-A CHAIN ". The comment
+// comes after the matches and before the target.
+func ruleText(comment string, matches string, target string) string {
+	var b strings.Builder
+	if matches != "" {
+		b.WriteString(matches + " ")
 	}
-	return ""
+	b.WriteString(`-m comment --comment "` + mark + comment + `" -j ` + target)
+	return b.String()
 }
 
-// fact is what a rule of ours says, and whether it was found.
-func (r rule) fact() (line string, found, ours bool) {
-	c := r.comment()
-	if line, ok := strings.CutPrefix(c, mark); ok {
-		return line, false, true
+// comment is what follows our mark in a rule's comment. Ours hold no quotes.
+func comment(text string) (string, bool) {
+	_, rest, ok := strings.Cut(text, `--comment "`+mark)
+	if !ok {
+		return "", false
 	}
-	if line, ok := strings.CutPrefix(c, foundMark); ok {
-		return line, true, true
-	}
-	return "", false, false
+	c, _, ok := strings.Cut(rest, `"`)
+	return c, ok
 }
 
-// key is equal for rules that mean the same: iptables prints options in
-// another order than they were given in, and adds "-m tcp".
-func (r rule) key() string {
+// ruleKey is equal for rules that mean the same: other versions of iptables may
+// print options in another order, and without "-m tcp".
+func ruleKey(text string) string {
+	args, err := words(text)
+	if err != nil {
+		return text
+	}
 	var options []string
-	for i := 0; i < len(r.args); {
+	for i := 0; i < len(args); {
 		end := i + 1
-		if r.args[i] == "!" && end < len(r.args) {
+		if args[i] == "!" && end < len(args) {
 			end++
 		}
-		for end < len(r.args) && r.args[end] != "!" && !strings.HasPrefix(r.args[end], "-") {
+		for end < len(args) && args[end] != "!" && !strings.HasPrefix(args[end], "-") {
 			end++
 		}
-		options = append(options, strings.Join(r.args[i:end], " "))
+		options = append(options, strings.Join(args[i:end], " "))
 		i = end
 	}
 	options = slices.DeleteFunc(options, func(o string) bool { return o == "-m tcp" || o == "-m udp" })
 	slices.Sort(options)
-	return r.chain + "\x00" + strings.Join(options, "\x00")
-}
-
-// line is the rule as iptables-restore reads it; verb is -A or -D.
-func (r rule) line(verb string) string {
-	var b strings.Builder
-	b.WriteString(verb + " " + r.chain)
-	for _, a := range r.args {
-		b.WriteString(" " + quote(a))
-	}
-	return b.String()
-}
-
-// quote writes an argument so that words reads it back.
-func quote(s string) string {
-	if s != "" && !strings.ContainsAny(s, " \t\"\\'") {
-		return s
-	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+	return strings.Join(options, "\x00")
 }
 
 // words splits a line as iptables-restore does: blanks separate, double quotes

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"bytes"
 	"cmp"
 	"net/netip"
 	"slices"
@@ -37,7 +38,13 @@ func (s State) Without(id uuid.UUID) State {
 // IPv4, empty lists nil. Two states mean the same if their normal forms are
 // equal.
 func (s State) Normalize() State {
-	var out State
+	out := State{VLANs: sorted(s.VLANs, VLAN.compare)}
+	for _, b := range s.Bonds {
+		b.Ports = sorted(b.Ports, cmp.Compare[string])
+		out.Bonds = append(out.Bonds, b)
+	}
+	slices.SortStableFunc(out.Bonds, func(a, b Bond) int { return cmp.Compare(a.Name, b.Name) })
+	out.VXLANs = sorted(mapped(s.VXLANs, VXLAN.unmap), VXLAN.compare)
 	for _, b := range s.Bridges {
 		b.Ports = sorted(b.Ports, cmp.Compare[string])
 		b.Addresses = sorted(mapped(b.Addresses, unmapPrefix), comparePrefix)
@@ -45,16 +52,16 @@ func (s State) Normalize() State {
 	}
 	slices.SortStableFunc(out.Bridges, func(a, b Bridge) int { return cmp.Compare(a.Name, b.Name) })
 	masquerades := mapped(s.Masquerades, func(m Masquerade) Masquerade {
-		m.Source = unmapPrefix(m.Source).Masked()
+		m.Source, m.As = unmapPrefix(m.Source).Masked(), m.As.Unmap()
 		return m
 	})
 	out.Masquerades = sorted(masquerades, func(a, b Masquerade) int {
-		return cmp.Or(comparePrefix(a.Source, b.Source), cmp.Compare(a.Out, b.Out))
+		return cmp.Or(comparePrefix(a.Source, b.Source), cmp.Compare(a.Out, b.Out), a.As.Compare(b.As))
 	})
 	for _, g := range s.Guests {
 		out.Guests = append(out.Guests, g.Normalize())
 	}
-	slices.SortStableFunc(out.Guests, func(a, b Guest) int { return cmp.Compare(a.UUID.String(), b.UUID.String()) })
+	slices.SortStableFunc(out.Guests, func(a, b Guest) int { return bytes.Compare(a.UUID[:], b.UUID[:]) })
 	return out
 }
 
@@ -69,20 +76,45 @@ func (g Guest) Normalize() Guest {
 	forwards := mapped(g.Forwards, func(f Forward) Forward {
 		f.Listen = f.Listen.Unmap()
 		f.To = netip.AddrPortFrom(f.To.Addr().Unmap(), f.To.Port())
+		if f.Last == f.Port {
+			f.Last = 0
+		}
 		return f
 	})
-	out.Forwards = sorted(forwards, func(a, b Forward) int {
-		return cmp.Or(cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.Port, b.Port), a.Listen.Compare(b.Listen),
-			a.To.Compare(b.To), cmp.Compare(a.Return, b.Return))
-	})
+	out.Forwards = sorted(forwards, compareForward)
 	return out
+}
+
+func compareForward(a, b Forward) int {
+	if a.Proto != b.Proto {
+		return cmp.Compare(a.Proto, b.Proto)
+	}
+	if a.Port != b.Port {
+		return cmp.Compare(a.Port, b.Port)
+	}
+	order := cmp.Or(a.Listen.Compare(b.Listen), a.To.Compare(b.To), cmp.Compare(a.Last, b.Last), cmp.Compare(a.Return, b.Return))
+	if order == 0 && a.Spread != b.Spread {
+		order = 1
+		if b.Spread {
+			order = -1
+		}
+	}
+	return order
+}
+
+// equal compares two normalised guests.
+func (g Guest) equal(other Guest) bool {
+	return g.UUID == other.UUID && slices.Equal(g.Forwards, other.Forwards) &&
+		slices.EqualFunc(g.Ports, other.Ports, func(a, b Port) bool {
+			return a.Vif == b.Vif && a.Bridge == b.Bridge && a.MAC == b.MAC && slices.Equal(a.Addresses, b.Addresses)
+		})
 }
 
 // mapped returns a new list of f of each.
 func mapped[T any](list []T, f func(T) T) []T {
-	var out []T
-	for _, v := range list {
-		out = append(out, f(v))
+	out := make([]T, len(list))
+	for i, v := range list {
+		out[i] = f(v)
 	}
 	return out
 }
@@ -92,7 +124,9 @@ func sorted[T comparable](list []T, compare func(a, b T) int) []T {
 	if len(list) == 0 {
 		return nil
 	}
-	return slices.Compact(slices.SortedStableFunc(slices.Values(list), compare))
+	out := slices.Clone(list)
+	slices.SortStableFunc(out, compare)
+	return slices.Compact(out)
 }
 
 // unmapPrefix turns ::ffff:192.0.2.0/120 into 192.0.2.0/24.

@@ -30,12 +30,13 @@ func benchGuard(ctx context.Context) ([]Row, error) {
 	if os.Getuid() != 0 {
 		return nil, errors.New("needs root, for network namespaces")
 	}
-	remove, err := newNamespace(ctx)
+	b := &bench{}
+	defer b.clean()
+	ns, err := b.namespace(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer remove()
-	l, err := newLane(ctx)
+	l, err := newLane(ctx, ns)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +46,7 @@ func benchGuard(ctx context.Context) ([]Row, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(locks)
-	g := guard.New(&guard.Options{NetNS: "/run/netns/" + benchNS, LockDir: locks})
+	g := guard.New(&guard.Options{NetNS: "/run/netns/" + ns, LockDir: locks})
 
 	var cost [3]time.Duration // of 10 guests, 1,000 guests, 1,000 chains
 	for i := range cost {
@@ -65,7 +66,7 @@ func benchGuard(ctx context.Context) ([]Row, error) {
 		if _, err := g.Apply(ctx, guard.State{Open: true}); err != nil {
 			return nil, err
 		}
-		if err := nftIn(ctx, chainForEach(guardedGuests(guarded))); err != nil {
+		if err := b.run(ctx, ns, strings.NewReader(chainForEach(guardedGuests(guarded))), "nft", "-f", "-"); err != nil {
 			return nil, err
 		}
 		took, err := l.frames(ctx)
@@ -73,7 +74,7 @@ func benchGuard(ctx context.Context) ([]Row, error) {
 			return nil, err
 		}
 		cost[2] = min(cost[2], took)
-		if err := nftIn(ctx, "delete table bridge peer\n"); err != nil {
+		if err := b.run(ctx, ns, nil, "nft", "delete", "table", "bridge", "peer"); err != nil {
 			return nil, err
 		}
 	}
@@ -109,10 +110,6 @@ func chainForEach(all []guard.Guest) string {
 	return fmt.Sprintf("table bridge peer {\n%schain in { type filter hook prerouting priority -300; policy accept;\n%s}\n}\n", &chains, &jumps)
 }
 
-func nftIn(ctx context.Context, script string) error {
-	return inside{dom0.Local{}}.Run(ctx, dom0.Cmd{Args: []string{"nft", "-f", "-"}, Stdin: strings.NewReader(script)})
-}
-
 // A lane is a bridge with the last guest's port and a port that frames leave by.
 type lane struct {
 	fd    int
@@ -120,14 +117,14 @@ type lane struct {
 	frame []byte
 }
 
-func newLane(ctx context.Context) (*lane, error) {
+func newLane(ctx context.Context, name string) (*lane, error) {
 	p := guardedGuests(1)[0].Ports[0]
 	setup := fmt.Sprintf("link add lan type bridge\nlink set lan up\nlink add %s type veth peer name in\nlink set in address %v\nlink add out type veth peer name far\n"+
 		"link set %s master lan up\nlink set out master lan up\nlink set in up\nlink set far up\n", p.Vif, p.MAC, p.Vif)
-	if err := (dom0.Local{}).Run(ctx, dom0.Cmd{Args: []string{"ip", "-n", benchNS, "-batch", "-"}, Stdin: strings.NewReader(setup)}); err != nil {
+	if err := (dom0.Local{}).Run(ctx, dom0.Cmd{Args: []string{"ip", "-n", name, "-batch", "-"}, Stdin: strings.NewReader(setup)}); err != nil {
 		return nil, err
 	}
-	ns, err := netns.GetFromName(benchNS)
+	ns, err := netns.GetFromName(name)
 	if err != nil {
 		return nil, err
 	}

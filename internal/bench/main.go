@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/signal"
 	"text/tabwriter"
+	"time"
 )
 
 // Row is one comparison.
@@ -135,4 +136,11 @@ func show(out io.Writer, rows []Row, asJSON bool) error {
 		fmt.Fprintf(t, "%s\t%s\t%.4g\t%.4g\t%s\t%.3g\t%s\t%s\n", r.Scenario, r.Metric, r.Ours, r.Peer, r.PeerName, r.Ratio, target, verdict)
 	}
 	return t.Flush()
+}
+
+// timed returns how long f takes.
+func timed(f func() error) (time.Duration, error) {
+	start := time.Now()
+	err := f()
+	return time.Since(start), err
 }

@@ -4,164 +4,214 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
-	"runtime"
 	"time"
-
-	"github.com/coreos/go-iptables/iptables"
-	"github.com/google/uuid"
-	"github.com/vishvananda/netns"
 
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/xen/dom0"
 )
 
-const (
-	benchNS  = "xenhost-bench"
-	forwards = 1000
-)
-
-// benchNetwork loads forwards by package network and by go-iptables, a rule a
-// call, each in a network namespace of its own on the same kernel.
+// benchNetwork loads and changes forwards by package network, on both of its
+// firewalls, and by what one would otherwise use, each in a namespace of its
+// own on the same kernel; then it sends packets through them.
+//
+// The two loops of one command a rule would take many minutes for 10,000: they
+// are timed at several sizes of the table and summed up. So is CNI portmap with
+// iptables, for guests of ten ports.
 func benchNetwork(ctx context.Context) ([]Row, error) {
 	if os.Getuid() != 0 {
 		return nil, errors.New("needs root, for network namespaces")
 	}
-	ours, err := loadOurs(ctx)
-	if err != nil {
-		return nil, err
+	b := &bench{}
+	defer b.clean()
+	for _, part := range []func(context.Context) error{b.control, b.nothing, b.flows, b.swap} {
+		if err := part(ctx); err != nil {
+			return b.rows, err
+		}
 	}
-	peer, err := loadPeer(ctx)
-	if err != nil {
-		return nil, err
-	}
-	const name = "go-iptables AppendUnique"
-	return []Row{
-		compare("network", fmt.Sprintf("load %d forwards, s", forwards), name, ours.load.Seconds(), peer.load.Seconds(), 50),
-		compare("network", fmt.Sprintf("add one to %d, s", forwards), name, ours.one.Seconds(), peer.one.Seconds(), 0),
-		compare("network", fmt.Sprintf("remove one of %d, s", forwards), name, ours.remove.Seconds(), peer.remove.Seconds(), 0),
-	}, nil
+	return b.rows, nil
 }
 
-type timing struct{ load, one, remove time.Duration }
+// bench collects rows and what is to be cleaned up.
+type bench struct {
+	rows  []Row
+	undo  []func()
+	count int // of namespaces
 
-func timed(f func() error) (time.Duration, error) {
+	container string // a namespace, for the peers that want one
+}
+
+func (b *bench) clean() {
+	for i := len(b.undo) - 1; i >= 0; i-- {
+		b.undo[i]()
+	}
+	b.undo = nil
+}
+
+func (b *bench) row(metric, peerName string, ours, peer, target float64) {
+	b.rows = append(b.rows, compare("network", metric, peerName, ours, peer, target))
+}
+
+const (
+	most     = 10000
+	iptables = network.IPTablesNFT
+)
+
+// timing is what one way of keeping forwards costs, in seconds.
+type timing struct {
+	load        map[int]float64 // by their number
+	add, remove float64         // one, at 10,000
+}
+
+// control compares what changes cost.
+func (b *bench) control(ctx context.Context) error {
+	ours, fresh := map[string]timing{}, map[string]timing{}
+	for _, firewall := range []string{iptables, network.NFT} {
+		var err error
+		if ours[firewall], fresh[firewall], err = b.ours(ctx, firewall); err != nil {
+			return fmt.Errorf("%s: %w", firewall, err)
+		}
+	}
+	for _, p := range []struct {
+		name, ours     string
+		measure        func(context.Context) (timing, error)
+		load, add, one float64 // targets: load of 10,000, add one, remove one
+	}{
+		{"iptables in a loop", iptables, b.iptablesLoop, 0, 0, 0},
+		{"go-iptables AppendUnique", iptables, b.goIPTables, 500, 0, 0},
+		{"CNI portmap, iptables", iptables, b.cniIPTables, 100, 5, 0},
+		{"CNI portmap, nftables", network.NFT, b.cniNFT, 0, 5, 0},
+	} {
+		peer, err := p.measure(ctx)
+		if errors.Is(err, errors.ErrUnsupported) {
+			fmt.Fprintln(os.Stderr, "bench: left out:", err)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		o, f := ours[p.ours], fresh[p.ours]
+		for _, n := range []int{100, 1000, most} {
+			target := 0.0
+			if n == most {
+				target = p.load
+			}
+			b.row(fmt.Sprintf("load %d by %s, s", n, p.ours), p.name, o.load[n], peer.load[n], target)
+		}
+		b.row(fmt.Sprintf("add one to %d by %s, s", most, p.ours), p.name, o.add, peer.add, p.add)
+		b.row(fmt.Sprintf("remove one of %d by %s, s", most, p.ours), p.name, o.remove, peer.remove, p.one)
+		b.row(fmt.Sprintf("add one to %d by %s in a new process, s", most, p.ours), p.name, f.add, peer.add, 0)
+	}
+	return nil
+}
+
+// ours measures package network: by a process that stays, and by one that has
+// to read all rules first.
+func (b *bench) ours(ctx context.Context, firewall string) (stays, fresh timing, err error) {
+	stays.load = map[int]float64{}
+	for _, n := range []int{100, 1000, most} {
+		m, err := b.manager(ctx, firewall)
+		if err != nil {
+			return stays, fresh, err
+		}
+		want := hostOf(guests(n))
+		if stays.load[n], err = seconds(func() error { _, err := m().Apply(ctx, want); return err }); err != nil {
+			return stays, fresh, err
+		}
+		if n < most {
+			continue
+		}
+		one := extra()
+		resident := m()
+		if err := resident.Set(ctx, one); err != nil { // reads once
+			return stays, fresh, err
+		}
+		if err := resident.Remove(ctx, one.UUID); err != nil {
+			return stays, fresh, err
+		}
+		stays.add, stays.remove, err = addRemove(
+			func() error { return resident.Set(ctx, one) }, func() error { return resident.Remove(ctx, one.UUID) })
+		if err != nil {
+			return stays, fresh, err
+		}
+		fresh.add, fresh.remove, err = addRemove(
+			func() error { return m().Set(ctx, one) }, func() error { return m().Remove(ctx, one.UUID) })
+		if err != nil {
+			return stays, fresh, err
+		}
+	}
+	return stays, fresh, nil
+}
+
+// nothing compares what it costs to find that there is nothing to do.
+func (b *bench) nothing(ctx context.Context) error {
+	for _, firewall := range []string{iptables, network.NFT} {
+		m, err := b.manager(ctx, firewall)
+		if err != nil {
+			return err
+		}
+		want := hostOf(guests(most))
+		resident := m()
+		if _, err := resident.Apply(ctx, want); err != nil {
+			return err
+		}
+		again := func(l func() *network.Linux) (float64, error) {
+			return median(5, func() error {
+				plan, err := l().Apply(ctx, want)
+				if err == nil && !plan.Empty() {
+					err = errors.New("there was something to do: " + plan.Steps[0].What)
+				}
+				return err
+			})
+		}
+		marker, err := again(func() *network.Linux { return resident })
+		if err != nil {
+			return err
+		}
+		full, err := again(m)
+		if err != nil {
+			return err
+		}
+		peer, name, err := b.listing(ctx, firewall)
+		if err != nil {
+			return err
+		}
+		b.row(fmt.Sprintf("nothing changed at %d, %s, by the kernel's generation, s", most, firewall), name, marker, peer, 0)
+		b.row(fmt.Sprintf("nothing changed at %d, %s, all rules read and compared, s", most, firewall), name, full, peer, 0)
+	}
+	return nil
+}
+
+// listing times the tool's own listing of the forwards that are there, which
+// whoever compares must do at least.
+func (b *bench) listing(ctx context.Context, firewall string) (float64, string, error) {
+	argv := []string{"iptables-nft-save"}
+	if firewall == network.NFT {
+		argv = []string{"nft", "list", "ruleset"}
+	}
+	s, err := median(5, func() error { return b.run(ctx, b.last(), nil, argv...) })
+	return s, argv[0] + " alone", err
+}
+
+func seconds(f func() error) (float64, error) {
 	start := time.Now()
 	err := f()
-	return time.Since(start), err
+	return time.Since(start).Seconds(), err
 }
 
-// inside runs argv in the namespace.
-type inside struct{ dom0.Runner }
-
-func (r inside) Run(ctx context.Context, cmd dom0.Cmd) error {
-	cmd.Args = append([]string{"ip", "netns", "exec", benchNS}, cmd.Args...)
-	return r.Runner.Run(ctx, cmd)
-}
-
-// newNamespace makes an empty namespace and returns what removes it.
-func newNamespace(ctx context.Context) (remove func(), err error) {
-	run := func(ctx context.Context, argv ...string) error {
-		_, err := dom0.Output(ctx, dom0.Local{}, argv...)
-		return err
-	}
-	if err := run(ctx, "ip", "netns", "add", benchNS); err != nil {
+// manager makes an empty host and returns a maker of managers of it: each is
+// like a new process.
+func (b *bench) manager(ctx context.Context, firewall string) (func() *network.Linux, error) {
+	ns, err := b.namespace(ctx)
+	if err != nil {
 		return nil, err
 	}
-	return func() { _ = run(context.WithoutCancel(ctx), "ip", "netns", "del", benchNS) }, nil
-}
-
-// guests have ten forwards each.
-func guests(n int) []network.Guest {
-	var all []network.Guest
-	for i := range n {
-		at := netip.AddrFrom4([4]byte{10, 0, byte(i / 10 >> 8), byte(i / 10)})
-		if i%10 == 0 {
-			id := uuid.New()
-			all = append(all, network.Guest{UUID: id, Ports: []network.Port{{
-				Vif: network.VifName(id, 0), Bridge: "xenint", MAC: network.MAC{0, 0x16, 0x3e, 0, byte(i / 10 >> 8), byte(i / 10)}, Addresses: []netip.Addr{at},
-			}}})
-		}
-		g := &all[len(all)-1]
-		g.Forwards = append(g.Forwards, network.Forward{Proto: network.TCP, Port: uint16(10000 + i), To: netip.AddrPortFrom(at, 80)})
-	}
-	return all
-}
-
-func loadOurs(ctx context.Context) (t timing, err error) {
-	remove, err := newNamespace(ctx)
-	if err != nil {
-		return t, err
-	}
-	defer remove()
 	locks, err := os.MkdirTemp("", "bench-*")
 	if err != nil {
-		return t, err
+		return nil, err
 	}
-	defer os.RemoveAll(locks)
-	m := network.New(&network.Options{Runner: inside{dom0.Local{}}, NetNS: "/run/netns/" + benchNS, LockDir: locks})
-	all := guests(forwards + 10)
-	if t.load, err = timed(func() error {
-		_, err := m.Apply(ctx, network.State{Bridges: []network.Bridge{{Name: "xenint"}}, Guests: all[:len(all)-1]})
-		return err
-	}); err != nil {
-		return t, err
-	}
-	last := all[len(all)-1]
-	last.Forwards = last.Forwards[:1]
-	if t.one, err = timed(func() error { return m.Set(ctx, last) }); err != nil {
-		return t, err
-	}
-	t.remove, err = timed(func() error { return m.Remove(ctx, last.UUID) })
-	return t, err
-}
-
-func loadPeer(ctx context.Context) (t timing, err error) {
-	remove, err := newNamespace(ctx)
-	if err != nil {
-		return t, err
-	}
-	defer remove()
-	// go-iptables has no namespace option: its processes inherit this thread's.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	home, err := netns.Get()
-	if err != nil {
-		return t, err
-	}
-	defer func() { err = errors.Join(err, netns.Set(home), home.Close()) }()
-	there, err := netns.GetFromName(benchNS)
-	if err != nil {
-		return t, err
-	}
-	defer there.Close()
-	if err := netns.Set(there); err != nil {
-		return t, err
-	}
-	ipt, err := iptables.New(iptables.Timeout(5))
-	if err != nil {
-		return t, err
-	}
-	if err := ipt.NewChain("nat", "PEER"); err != nil {
-		return t, err
-	}
-	rule := func(i int) []string {
-		return []string{"-p", "tcp", "--dport", fmt.Sprint(10000 + i), "-j", "DNAT", "--to-destination", fmt.Sprintf("10.0.%d.%d:80", i/10>>8, i/10&255)}
-	}
-	if t.load, err = timed(func() error {
-		for i := range forwards {
-			if err := errors.Join(ctx.Err(), ipt.AppendUnique("nat", "PEER", rule(i)...)); err != nil {
-				return err
-			}
-		}
-		return nil
-	}); err != nil {
-		return t, err
-	}
-	if t.one, err = timed(func() error { return ipt.AppendUnique("nat", "PEER", rule(forwards)...) }); err != nil {
-		return t, err
-	}
-	t.remove, err = timed(func() error { return ipt.Delete("nat", "PEER", rule(forwards)...) })
-	return t, err
+	b.undo = append(b.undo, func() { _ = os.RemoveAll(locks) })
+	return func() *network.Linux {
+		return network.New(&network.Options{Runner: dom0.Local{}, NetNS: "/run/netns/" + ns, LockDir: locks, Firewall: firewall})
+	}, nil
 }

@@ -6,6 +6,6 @@ func scenarios(sizes sizes) []scenario {
 		{"blockcopy", "volumes brought up to date: dd, zstd, ssh, rsync, desync", "rsync, zstd, openssh-server; six times -size of disk", sizes.benchBlockcopy},
 		{"xen", "a read of xenstore, the statistics of all domains", "root in a dom0", benchXen},
 		{"guard", "anti-spoofing: cost of a frame, by number of guests", "root, nft", benchGuard},
-		{"network", "port forwards: load, add one, remove one", "root, iptables", benchNetwork},
+		{"network", "port forwards: load, add one, remove one, nothing new; new flows; lost ones", "root, iptables, nft; five minutes", benchNetwork},
 	}
 }

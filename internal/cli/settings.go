@@ -24,6 +24,10 @@ import (
 type Settings struct {
 	Name        string               `json:"name"`                // "" is the hostname
 	StateDir    string               `json:"state_dir,omitempty"` // "" is /var/lib/xenhost
+	Bonds       []network.Bond       `json:"bonds,omitempty"`
+	VLANs       []network.VLAN       `json:"vlans,omitempty"`
+	VXLANs      []network.VXLAN      `json:"vxlans,omitempty"`
+	Firewall    string               `json:"firewall,omitempty"` // "" is what network.Linux.Probe picks
 	Bridges     []network.Bridge     `json:"bridges,omitempty"`
 	Masquerades []network.Masquerade `json:"masquerades,omitempty"`
 	Reserved    []uint16             `json:"reserved_ports,omitempty"` // of dom0, besides ssh's
@@ -54,12 +58,14 @@ func Open(path string, log *slog.Logger) (*host.Host, error) {
 		Name:     s.Name,
 		Domains:  xl.New(run, nil),
 		Volumes:  lvm.New(run, nil),
-		Network:  network.New(&network.Options{Runner: run, Reserved: s.Reserved, Log: log}),
+		Network:  network.New(&network.Options{Runner: run, Firewall: s.Firewall, Reserved: s.Reserved, Log: log}),
 		Guard:    g,
 		StateDir: s.StateDir,
-		Base:     network.State{Bridges: s.Bridges, Masquerades: s.Masquerades},
-		Grace:    grace,
-		Log:      log,
+		Base: network.State{
+			Bonds: s.Bonds, VLANs: s.VLANs, VXLANs: s.VXLANs, Bridges: s.Bridges, Masquerades: s.Masquerades,
+		},
+		Grace: grace,
+		Log:   log,
 	}), nil
 }
 

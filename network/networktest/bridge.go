@@ -47,8 +47,9 @@ func seen[K comparable](m map[K]mark) []K {
 }
 
 // checkBridges refuses what would need a change of what is not ours.
-func (f *Fake) checkBridges(want []network.Bridge) error {
-	for _, w := range want {
+func (f *Fake) checkBridges(want network.State) error {
+	coming := made(want)
+	for _, w := range want.Bridges {
 		b := f.bridges[w.Name]
 		for _, p := range w.Ports {
 			if b != nil && has(b.ports, p) {
@@ -56,6 +57,9 @@ func (f *Fake) checkBridges(want []network.Bridge) error {
 			}
 			if b != nil && !b.ours {
 				return fmt.Errorf("bridge %s lacks port %s: %w", w.Name, p, network.ErrForeign)
+			}
+			if _, comes := coming[p]; comes && f.links[p] == nil {
+				continue
 			}
 			if err := f.canTake(p); err != nil {
 				return err
@@ -70,13 +74,18 @@ func (f *Fake) checkBridges(want []network.Bridge) error {
 	return nil
 }
 
-// canTake reports whether an interface may be put into a bridge of ours.
+// canTake reports whether an interface may be put into a bridge or bond of ours.
 func (f *Fake) canTake(port string) error {
 	for name, b := range f.bridges {
 		if whose, ok := b.ports[port]; ok && whose != own {
 			return fmt.Errorf("interface %s is in bridge %s: %w", port, name, network.ErrForeign)
 		} else if ok {
 			return nil
+		}
+	}
+	for _, l := range f.links {
+		if slices.Contains(l.bond.Ports, port) {
+			return nil // ours to take
 		}
 	}
 	if !f.free[port] {

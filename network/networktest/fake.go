@@ -29,6 +29,7 @@ type Options struct {
 type Fake struct {
 	mu        sync.Mutex
 	bridges   map[string]*bridge
+	links     map[string]*link
 	free      map[string]bool // interfaces that are in no bridge
 	ours      network.State   // masquerades and guests; bridges are above
 	reserved  []uint16
@@ -54,7 +55,7 @@ func New(opts *Options) *Fake {
 			Interfaces: []string{"eth2", "eth3"},
 		}
 	}
-	f := &Fake{bridges: map[string]*bridge{}, free: map[string]bool{}, reserved: append([]uint16{22}, opts.Reserved...)}
+	f := &Fake{bridges: map[string]*bridge{}, links: map[string]*link{}, free: map[string]bool{}, reserved: append([]uint16{22}, opts.Reserved...)}
 	for _, b := range opts.Bridges {
 		f.Plant(b)
 	}
@@ -89,14 +90,33 @@ func (f *Fake) Listen(proto network.Proto, at netip.AddrPort) {
 }
 
 // Lookup tells which guest answers a port of this host, and at which address;
-// a simulated Internet asks it.
+// a simulated Internet asks it. It sees forwards that listen on every address;
+// of guests that share a port it gives the first.
 func (f *Fake) Lookup(proto network.Proto, port uint16) (id uuid.UUID, to netip.AddrPort, ok bool) {
+	return f.lookup(func(fw network.Forward) bool { return !fw.Listen.IsValid() }, proto, port)
+}
+
+// LookupAt is Lookup at one address of the host. A whole address that is
+// forwarded goes before single ports.
+func (f *Fake) LookupAt(proto network.Proto, at netip.AddrPort) (id uuid.UUID, to netip.AddrPort, ok bool) {
+	id, to, ok = f.lookup(func(fw network.Forward) bool {
+		return fw.Proto == network.All && fw.Listen == at.Addr()
+	}, network.All, 0)
+	if ok {
+		return id, netip.AddrPortFrom(to.Addr(), at.Port()), true
+	}
+	return f.lookup(func(fw network.Forward) bool {
+		return fw.Listen == at.Addr() || !fw.Listen.IsValid() && fw.To.Addr().Is6() == at.Addr().Is6()
+	}, proto, at.Port())
+}
+
+func (f *Fake) lookup(here func(network.Forward) bool, proto network.Proto, port uint16) (uuid.UUID, netip.AddrPort, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, g := range f.ours.Guests {
 		for _, fw := range g.Forwards {
-			if fw.Proto == proto && fw.Port == port {
-				return g.UUID, fw.To, true
+			if fw.Proto == proto && fw.Port <= port && port <= max(fw.Port, fw.Last) && here(fw) {
+				return g.UUID, netip.AddrPortFrom(fw.To.Addr(), fw.To.Port()+port-fw.Port), true
 			}
 		}
 	}
@@ -141,10 +161,15 @@ func (f *Fake) apply(ctx context.Context, want network.State) (network.Plan, err
 	if err := f.check(want, want.Guests, stays); err != nil {
 		return network.Plan{}, err
 	}
-	if err := f.checkBridges(want.Bridges); err != nil {
+	if err := f.checkLinks(want); err != nil {
+		return network.Plan{}, err
+	}
+	if err := f.checkBridges(want); err != nil {
 		return network.Plan{}, err
 	}
 	plan := network.Diff(f.read(), want)
+	f.takeLinks(want)
+	f.makeLinks(want)
 	f.setBridges(want.Bridges)
 	f.ours = network.State{Masquerades: want.Masquerades, Guests: want.Guests}
 	return plan, done()
@@ -187,6 +212,9 @@ func (f *Fake) Remove(ctx context.Context, id uuid.UUID) error {
 // read is the whole state, a copy.
 func (f *Fake) read() network.State {
 	s := f.ours.Normalize()
+	for _, l := range f.links {
+		l.read(&s)
+	}
 	for name, b := range f.bridges {
 		if b.known {
 			s.Bridges = append(s.Bridges, b.read(name))
@@ -219,9 +247,30 @@ func (f *Fake) check(next network.State, changed []network.Guest, stays func(bri
 
 // needed reports whether dom0 itself wants what the forward would take.
 func (f *Fake) needed(fw network.Forward) bool {
-	return slices.Contains(f.reserved, fw.Port) || slices.ContainsFunc(f.listeners, func(l listener) bool {
+	if fw.Proto == network.All {
+		return f.onNetwork(fw.Listen)
+	}
+	inRange := func(port uint16) bool { return fw.Port <= port && port <= max(fw.Port, fw.Last) }
+	return slices.ContainsFunc(f.reserved, inRange) || slices.ContainsFunc(f.listeners, func(l listener) bool {
 		a := l.at.Addr()
-		return l.proto == fw.Proto && l.at.Port() == fw.Port && !a.IsLoopback() &&
-			(a.IsUnspecified() || !fw.Listen.IsValid() || fw.Listen == a)
+		switch {
+		case l.proto != fw.Proto || !inRange(l.at.Port()) || a.IsLoopback():
+			return false
+		case a.IsUnspecified():
+			return a.Is6() || fw.To.Addr().Is4()
+		}
+		return a.Is6() == fw.To.Addr().Is6() && (!fw.Listen.IsValid() || fw.Listen == a)
 	})
+}
+
+// onNetwork reports whether dom0 is on a network by that address.
+func (f *Fake) onNetwork(a netip.Addr) bool {
+	for _, b := range f.bridges {
+		for p := range b.addresses {
+			if p.Addr() == a && !p.IsSingleIP() {
+				return true
+			}
+		}
+	}
+	return false
 }

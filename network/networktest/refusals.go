@@ -1,7 +1,6 @@
 package networktest
 
 import (
-	"errors"
 	"net/netip"
 	"testing"
 
@@ -93,14 +92,6 @@ func (s suite) invalid(t *testing.T) {
 func twice(f network.Forward) network.Forward {
 	f.To = netip.AddrPortFrom(f.To.Addr(), f.To.Port()+1)
 	return f
-}
-
-func (s suite) unsupported(t *testing.T) {
-	g := s.guest(1)
-	six := netip.MustParseAddr("2001:db8::1")
-	g.Ports[0].Addresses = append(g.Ports[0].Addresses, six)
-	g.Forwards[0].To = netip.AddrPortFrom(six, 80)
-	s.refusedWith(t, errors.ErrUnsupported, g)
 }
 
 func (s suite) reserved(t *testing.T) {

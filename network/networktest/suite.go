@@ -23,6 +23,8 @@ type Site struct {
 	Foreign network.Bridge
 	// Free are two interfaces that are in no bridge.
 	Free [2]string
+	// Lacks are kinds of interfaces that the kernel can not make: "bond", "vlan".
+	Lacks []string
 	// Listen lets something in dom0 listen until the test ends.
 	Listen func(t *testing.T, proto network.Proto, at netip.AddrPort)
 }
@@ -44,7 +46,14 @@ func TestManager(t *testing.T, site func(t *testing.T) Site) {
 		{"what two guests want is a conflict", suite.conflicts},
 		{"different addresses share a port", suite.listenApart},
 		{"what no host takes is invalid", suite.invalid},
-		{"IPv6 forwards are unsupported", suite.unsupported},
+		{"each kind of forward is read as it was set", suite.kinds},
+		{"forwards change their kind", suite.changeKind},
+		{"a range meets what is inside it", suite.ranges},
+		{"a whole address is one guest's", suite.wholeAddress},
+		{"guests share a port", suite.spread},
+		{"IPv4 and IPv6 ports are apart", suite.familiesApart},
+		{"what no forward can be is invalid", suite.badForwards},
+		{"masquerades of each kind", suite.masquerades},
 		{"dom0 keeps its ports", suite.reserved},
 		{"a bridge must be there", suite.noBridge},
 		{"a refused change leaves the old part", suite.refused},
@@ -58,6 +67,11 @@ func TestManager(t *testing.T, site func(t *testing.T) Site) {
 		{"a masquerade has a source and a way out", suite.badMasquerades},
 		{"what contradicts itself is refused whole", suite.twins},
 		{"a bridge in use is not removed", suite.bridgeInUse},
+		{"a bond carries a bridge", suite.bond},
+		{"a vlan is a bridge's port", suite.vlan},
+		{"a vxlan is a bridge's port", suite.vxlan},
+		{"a bond, a vlan on it and a bridge on that", suite.tower},
+		{"what no interface can be is refused", suite.badLinks},
 		{"many set at the same time", suite.concurrent},
 		{"a cancelled call changes nothing", suite.cancelled},
 		{"what is passed in is copied", suite.copies},

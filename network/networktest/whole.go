@@ -1,7 +1,6 @@
 package networktest
 
 import (
-	"errors"
 	"io/fs"
 	"net/netip"
 	"testing"
@@ -112,13 +111,18 @@ func (s suite) badInterfaces(t *testing.T) {
 
 func (s suite) badMasquerades(t *testing.T) {
 	for source, word := range map[string]error{
-		"0.0.0.0/0": network.ErrInvalid, "": network.ErrInvalid, "2001:db8::/64": errors.ErrUnsupported,
+		"0.0.0.0/0": network.ErrInvalid, "": network.ErrInvalid, "::/0": network.ErrInvalid,
 	} {
 		p, _ := netip.ParsePrefix(source)
 		s.refusesWhole(t, word, network.State{Masquerades: []network.Masquerade{{Source: p, Out: "xenext"}}})
 	}
 	p := netip.MustParsePrefix("10.1.2.3/16")
 	s.refusesWhole(t, network.ErrInvalid, network.State{Masquerades: []network.Masquerade{{Source: p, Out: "! -o x"}}})
+	for _, as := range []string{"2001:db8::1", "127.0.0.1"} {
+		s.refusesWhole(t, network.ErrInvalid, network.State{Masquerades: []network.Masquerade{{Source: p, Out: "xenext", As: netip.MustParseAddr(as)}}})
+	}
+	s.refusesWhole(t, network.ErrInvalid, network.State{Masquerades: []network.Masquerade{
+		{Source: p, Out: "xenext"}, {Source: p, Out: "xenext", As: netip.MustParseAddr("203.0.113.5")}}})
 	s.makes(t, network.State{Masquerades: []network.Masquerade{{Source: p, Out: "xenext"}}})
 	assert.Equal(t, "10.1.0.0/16", s.read(t).Masquerades[0].Source.String())
 }

@@ -27,7 +27,7 @@ type Config struct {
 	// StateDir holds guests/UUID.json and the owner records. "" is
 	// /var/lib/xenhost. It must be on a disk that survives a power failure.
 	StateDir string
-	// Base is the part of the network that belongs to no guest: bridges and
+	// Base is the part of the network that belongs to no guest: interfaces and
 	// masquerading. Boot applies it.
 	Base network.State
 	// Grace is how long Stop waits for a guest to power off; 0 is 60 s.

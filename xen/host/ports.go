@@ -34,7 +34,8 @@ func (h *Host) removeNetwork(ctx context.Context, id uuid.UUID) error {
 // applyNetwork makes the host's network as Config.Base and the guests say, the
 // guard first.
 func (h *Host) applyNetwork(ctx context.Context, guests []Guest) error {
-	want := network.State{Bridges: h.base.Bridges, Masquerades: h.base.Masquerades}
+	want := h.base
+	want.Guests = nil
 	var guarded guard.State
 	for _, g := range guests {
 		want.Guests = append(want.Guests, g.Network())

@@ -1,0 +1,163 @@
+package network_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenhost/xenhost/network"
+	"github.com/xenhost/xenhost/xen/dom0"
+)
+
+// TestBadLine: whichever line of whichever script the kernel refuses, the old
+// set is in force, line by line.
+func TestBadLine(t *testing.T) {
+	needNamespaces(t)
+	for _, firewall := range firewalls() {
+		t.Run(firewall, func(t *testing.T) {
+			s := newSpace(t)
+			s.ip(t, "link add xenint type bridge", "link add xenint2 type bridge")
+			spoiler := &meddler{}
+			m := network.New(&network.Options{NetNS: s.path(), Firewall: firewall, LockDir: t.TempDir(), Runner: spoiler})
+			old := network.State{
+				Masquerades: []network.Masquerade{{Source: netip.MustParsePrefix("10.0.0.0/8"), Out: "x"}},
+				Guests:      []network.Guest{dual(1, "tcp *:8080 -> 192.168.0.11:80", "tcp *:8080 -> [fd00::11]:80", "all 203.0.113.9 -> 192.168.0.11")},
+			}.Normalize()
+			_, err := m.Apply(t.Context(), old)
+			require.NoError(t, err)
+			next := network.State{
+				Masquerades: []network.Masquerade{{Source: netip.MustParsePrefix("10.9.0.0/16"), Out: "x"}},
+				Guests:      []network.Guest{dual(1, "tcp *:8081 -> 192.168.0.11:80", "tcp *:8080-8090 -> [fd00::11]:8080", "udp *:53 -> 192.168.0.11:53")},
+			}
+			next.Guests[0].Ports[0].Bridge = "xenint2"
+			before := s.saved(t, firewall)
+			tried := 0
+			for ; ; tried++ {
+				line := tried
+				spoiler.spoil = func(_, script string) string { return spoil(script, &line) }
+				_, err := m.Apply(t.Context(), next)
+				if line >= 0 { // there were not so many lines
+					require.NoError(t, err)
+					break
+				}
+				var failed *dom0.Error
+				require.ErrorAs(t, err, &failed)
+				require.Equal(t, lines(before), lines(s.saved(t, firewall)), "line %d: %s", tried, failed.Stderr)
+			}
+			assert.Greater(t, tried, 10)
+			t.Log("lines spoilt:", tried)
+			have, err := m.Read(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, next.Normalize(), have)
+		})
+	}
+}
+
+// spoil puts a line that nothing understands before line number n of a script,
+// but for its first and after its last; n becomes negative when that is done,
+// and less by the script's lines otherwise.
+func spoil(script string, n *int) string {
+	all := strings.SplitAfter(script, "\n")
+	last := len(all) - 2 // a script ends with a newline
+	if *n < 0 || *n >= last {
+		*n -= max(last, 0)
+		return script
+	}
+	at := *n + 1
+	*n = -1
+	return strings.Join(all[:at], "") + "-A NOSUCHCHAIN -j NOSUCHTARGET\n" + strings.Join(all[at:], "")
+}
+
+// lines are the lines of a text in no order, since rules in most chains of ours
+// have none.
+func lines(text string) map[string]int {
+	out := map[string]int{}
+	for line := range strings.Lines(text) {
+		out[line]++
+	}
+	return out
+}
+
+// TestHandEdit: a hand in our rules is seen at once, whatever was remembered.
+func TestHandEdit(t *testing.T) {
+	needNamespaces(t)
+	edits := map[string][]string{
+		network.IPTablesNFT: {
+			"iptables-nft -t nat -F XH-P6-7e", "iptables-nft -t nat -F PREROUTING", "iptables-nft -D FORWARD 1", "iptables-nft -F XH-FWD",
+			"iptables-nft -t nat -R XH-P6-7e 1 -p tcp --dport 8080 -j DNAT --to-destination 192.168.0.66:80", "iptables-nft -t nat -F",
+			"ip6tables-nft -t nat -F XH-DNAT",
+		},
+		network.NFT: {
+			"nft delete element ip xenhost port { tcp . 8080 }", "nft flush map ip xenhost port", "nft flush chain ip xenhost prerouting",
+			"nft add rule ip xenhost forwards accept", "nft delete table ip xenhost", "nft flush ruleset", "nft delete table ip6 xenhost",
+		},
+	}
+	for _, e := range edits[network.IPTablesNFT] {
+		edits[network.IPTablesLegacy] = append(edits[network.IPTablesLegacy], strings.Replace(e, "-nft", "-legacy", 1))
+	}
+	for _, firewall := range firewalls() {
+		t.Run(firewall, func(t *testing.T) {
+			s := newSpace(t)
+			s.ip(t, "link add xenint type bridge")
+			m := s.manager(t, firewall)
+			want := network.State{Guests: []network.Guest{dual(1, "tcp *:8080 -> 192.168.0.11:80", "tcp *:80 -> [fd00::11]:80"), dual(2)}}
+			_, err := m.Apply(t.Context(), want)
+			require.NoError(t, err)
+			for _, edit := range edits[firewall] {
+				s.run(t, "", strings.Fields(edit)...)
+				have, err := m.Read(t.Context())
+				require.NoError(t, err)
+				assert.NotEqual(t, want.Normalize(), have, edit)
+				plan, err := m.Apply(t.Context(), want)
+				require.NoError(t, err)
+				assert.Equal(t, network.Diff(have, want), plan, edit)
+				have, err = m.Read(t.Context())
+				require.NoError(t, err)
+				assert.Equal(t, want.Normalize(), have, edit)
+			}
+		})
+	}
+}
+
+func TestDriftIsSeenAndMended(t *testing.T) {
+	needNamespaces(t)
+	for _, variant := range variants() {
+		t.Run(variant, func(t *testing.T) {
+			s := newSpace(t)
+			s.ip(t, "link add xenint type bridge")
+			m := s.manager(t, variant)
+			g := guest(1, forward(network.TCP, 8080, 1, 80))
+			require.NoError(t, m.Set(t.Context(), g))
+			whole := s.saved(t, variant)
+			leaf := lineWith(whole, "DNAT --to")
+			s.run(t, "*nat\n"+strings.Replace(leaf, "-A", "-D", 1)+"\n"+strings.Replace(leaf, "destination 192.168.0.11", "destination 192.168.0.66", 1)+"\nCOMMIT\n",
+				variant+"-restore", "--noflush")
+			have, err := m.Read(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, []network.Guest{guest(1)}, have.Guests, "a forward to elsewhere is not the guest's forward")
+			require.NoError(t, m.Set(t.Context(), guest(2)))
+			require.NoError(t, m.Remove(t.Context(), guest(2).UUID))
+			assert.Equal(t, lines(whole), lines(s.saved(t, variant)), "another guest's change puts it right")
+
+			s.run(t, "", variant, "-t", "nat", "-F", "PREROUTING")
+			have, err = m.Read(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, []network.Guest{guest(1)}, have.Guests, "nothing leads to the forward")
+			require.NoError(t, m.Set(t.Context(), g))
+			assert.Equal(t, lines(whole), lines(s.saved(t, variant)), "the anchor is back")
+		})
+	}
+}
+
+// lineWith is the line of text that holds part.
+func lineWith(text, part string) string {
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, part) {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
+}
