@@ -78,11 +78,31 @@ func benchGuard(ctx context.Context) ([]Row, error) {
 			return nil, err
 		}
 	}
+	one := guardedGuests(1)[0]
+	if _, err := g.Apply(ctx, guard.State{Guests: guardedGuests(guarded)}); err != nil {
+		return nil, err
+	}
+	one.Ports[0].Addresses = append(one.Ports[0].Addresses, netip.AddrFrom4([4]byte{10, 8, 0, 1}))
+	set, err := timed(func() error { return g.Set(ctx, one) })
+	if err != nil {
+		return nil, err
+	}
+	if _, err := g.Apply(ctx, guard.State{Open: true}); err != nil {
+		return nil, err
+	}
+	load, err := timed(func() error {
+		_, err := g.Apply(ctx, guard.State{Guests: guardedGuests(guarded)})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	micro := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 	metric := fmt.Sprintf("a frame through the guard of %d guests, us", guarded)
 	return []Row{
 		compare("guard", metric, "a chain and a jump for each guest", micro(cost[1]), micro(cost[2]), 2),
 		compare("guard", metric, "our guard of 10 guests", micro(cost[1]), micro(cost[0]), 0.8),
+		compare("guard", fmt.Sprintf("change one of %d guests, s", guarded), "all of them loaded, s", set.Seconds(), load.Seconds(), 0),
 	}, nil
 }
 
@@ -120,7 +140,7 @@ type lane struct {
 func newLane(ctx context.Context, name string) (*lane, error) {
 	p := guardedGuests(1)[0].Ports[0]
 	setup := fmt.Sprintf("link add lan type bridge\nlink set lan up\nlink add %s type veth peer name in\nlink set in address %v\nlink add out type veth peer name far\n"+
-		"link set %s master lan up\nlink set out master lan up\nlink set in up\nlink set far up\n", p.Vif, p.MAC, p.Vif)
+		"link set %s address fe:ff:ff:ff:ff:ff master lan up\nlink set out master lan up\nlink set in up\nlink set far up\n", p.Vif, p.MAC, p.Vif)
 	if err := (dom0.Local{}).Run(ctx, dom0.Cmd{Args: []string{"ip", "-n", name, "-batch", "-"}, Stdin: strings.NewReader(setup)}); err != nil {
 		return nil, err
 	}

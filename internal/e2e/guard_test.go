@@ -35,6 +35,12 @@ func TestGuardFull(t *testing.T) {
 		w.run(h, "xenhost-agent", "boot")
 		w.hooked(h)
 	}
+	t.Run("the suite in dom0", func(t *testing.T) {
+		r := w.islay.Test(t, "github.com/xenhost/xenhost/network/guard", &xenlab.TestOptions{
+			Run: "TestForgedFrames|TestHandsOfOthers|TestDom0|TestLinux", Timeout: 20 * time.Minute,
+		})
+		t.Logf("RESULT network/guard in dom0: %d passed, %d failed, skipped %v", r.Passed, r.Failed, r.Skipped)
+	})
 	t.Run("an unknown vif gets on no bridge", func(t *testing.T) { w.in(t).stranger(w.curacao) })
 	w.provision(web)
 	w.answers(web, w.curacao)

@@ -49,7 +49,7 @@ func (o *office) caller(t *testing.T, applied bool) *exec.Cmd {
 		require.False(t, o.alive(100*time.Millisecond), "the change cuts the operator off")
 		return c
 	}
-	require.Eventually(t, func() bool { return len(o.processes(t, "keep")) == 2 }, 30*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(o.processes(t, "keep")) == 2 }, 2*time.Minute, time.Millisecond)
 	return c
 }
 
@@ -64,11 +64,11 @@ func kill(t *testing.T, signal unix.Signal, pids ...int) {
 func (o *office) comesBack(t *testing.T) {
 	t.Helper()
 	c := confirm.New(o.target, &confirm.Options{Dir: o.dir})
-	require.Eventually(t, func() bool { _, err := c.Pending(); return err != nil }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := c.Pending(); return err != nil }, 2*time.Minute, 5*time.Millisecond)
 	_, err := c.Pending()
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	o.isBase(t)
-	require.Eventually(t, func() bool { return len(o.processes(t, "keep")) == 0 }, 30*time.Second, 5*time.Millisecond, "no keeper is left")
+	require.Eventually(t, func() bool { return len(o.processes(t, "keep")) == 0 }, 2*time.Minute, 5*time.Millisecond, "no keeper is left")
 }
 
 func TestKilled(t *testing.T) {

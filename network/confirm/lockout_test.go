@@ -192,10 +192,10 @@ func (o *office) strike(t *testing.T, r *rand.Rand, a attack) (what string, late
 	default:
 		o.hurry(t)
 		over := time.Now()
-		require.Eventually(t, func() bool { return o.alive(500 * time.Millisecond) }, 30*time.Second, time.Millisecond, a.name)
+		require.Eventually(t, func() bool { return o.alive(500 * time.Millisecond) }, 2*time.Minute, time.Millisecond, a.name)
 		what, late = "taken back", time.Since(over)
 	}
-	require.Eventually(t, func() bool { _, err := c.Pending(); return err != nil }, 30*time.Second, 5*time.Millisecond, a.name)
+	require.Eventually(t, func() bool { _, err := c.Pending(); return err != nil }, 2*time.Minute, 5*time.Millisecond, a.name)
 	o.isBase(t)
 	return what, late
 }

@@ -227,6 +227,6 @@ func (o *office) isBase(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, base().Guard.Normalize(), g)
 	assert.Contains(t, o.dom0.Run(t, "", "ip", "route"), "default via 203.0.113.254 dev xenext")
-	assert.True(t, o.alive(5*time.Second), "the operator can log in")
-	assert.NoError(t, echo(o.line, 20*time.Second), "the connection from the beginning is alive")
+	assert.True(t, o.alive(20*time.Second), "the operator can log in")
+	assert.NoError(t, echo(o.line, time.Minute), "the connection from the beginning is alive")
 }

@@ -112,7 +112,7 @@ func TestNotConfirmed(t *testing.T) {
 	require.NoError(t, err)
 	d.is(t, "10.0.0.0/8")
 	d.rewrite(t, timeIsOver)
-	require.Eventually(t, func() bool { _, err := d.Pending(); return errors.Is(err, os.ErrNotExist) }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := d.Pending(); return errors.Is(err, os.ErrNotExist) }, 2*time.Minute, 5*time.Millisecond)
 	d.is(t, "")
 	require.ErrorIs(t, d.Confirm(t.Context(), p.ID), ErrLate)
 }
@@ -124,7 +124,7 @@ func TestKeeperTriesAgain(t *testing.T) {
 	require.NoError(t, err)
 	d.network.Fail("apply", errors.New("iptables is not there"))
 	d.rewrite(t, timeIsOver)
-	require.Eventually(t, func() bool { _, err := d.Pending(); return errors.Is(err, os.ErrNotExist) }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := d.Pending(); return errors.Is(err, os.ErrNotExist) }, 2*time.Minute, 5*time.Millisecond)
 	d.is(t, "")
 }
 
@@ -154,7 +154,7 @@ func TestKeepersThatEnd(t *testing.T) {
 	_, err := d.Apply(t.Context(), want("10.0.0.0/8"))
 	require.NoError(t, err)
 	end()
-	require.Eventually(t, func() bool { _, err := d.Pending(); return errors.Is(err, os.ErrNotExist) }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := d.Pending(); return errors.Is(err, os.ErrNotExist) }, 2*time.Minute, 5*time.Millisecond)
 	d.is(t, "")
 }
 
