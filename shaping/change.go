@@ -58,8 +58,8 @@ func (o observed) plan(want State, mine func(uuid.UUID) bool, whole bool) (*job,
 		}
 	}
 	var gone []entry
-	for _, v := range slices.Sorted(maps.Keys(o.entries)) {
-		if g, _ := parseNote(o.entries[v].note); keep[v] || !mine(g.UUID) {
+	for v, id := range o.owner {
+		if keep[v] || !mine(id) {
 			continue
 		}
 		gone = append(gone, o.entries[v])
@@ -70,7 +70,7 @@ func (o observed) plan(want State, mine func(uuid.UUID) bool, whole bool) (*job,
 	stay := o.planNotes(j, want.Uplink, entries, gone)
 	if link, ours := o.stands(want.Uplink); ours {
 		for _, id := range slices.Sorted(maps.Keys(o.classes)) {
-			if !stay[id] && id <= lastClass {
+			if stay[id] == 0 && id <= lastClass {
 				j.drop = append(j.drop, dropClass(link, id, "remove a class of "+want.Uplink.Dev))
 			}
 		}
@@ -176,7 +176,7 @@ func (o observed) planUpload(j *job, g Guest, u Uplink, id uint32) {
 // and lists what the maps should say about its vifs.
 func (o observed) assign(guests []Guest) (entries []entry, classes map[uuid.UUID]uint32, err error) {
 	classes = map[uuid.UUID]uint32{}
-	used := maps.Clone(o.taken)
+	var used map[uint32]int
 	next := uplinkRoot | 1
 	for _, g := range guests {
 		id := o.classOf(o.notedGuest(g))
@@ -184,8 +184,11 @@ func (o observed) assign(guests []Guest) (entries []entry, classes map[uuid.UUID
 			if next > lastClass {
 				return nil, nil, fmt.Errorf("more than %d guests: %w", lastClass-uplinkRoot, errors.ErrUnsupported)
 			}
-			if !used[next] {
-				id, used[next] = next, true
+			if used == nil {
+				used = o.uses()
+			}
+			if used[next] == 0 {
+				id, used[next] = next, 1
 			}
 		}
 		classes[g.UUID] = id
@@ -205,55 +208,52 @@ func (o observed) notedGuest(g Guest) Guest {
 // planNotes writes what changed into the maps, in one transaction, and returns
 // the classes that are in use after it. Without an uplink and guests nothing of
 // ours stays.
-func (o observed) planNotes(j *job, u Uplink, want, gone []entry) (stay map[uint32]bool) {
+func (o observed) planNotes(j *job, u Uplink, want, gone []entry) (stay map[uint32]int) {
 	put := slices.DeleteFunc(want, func(e entry) bool { return o.entries[e.vif] == e })
-	now := maps.Clone(o.entries)
-	for _, e := range gone {
-		delete(now, e.vif)
-	}
+	left := len(o.entries) - len(gone) + len(put)
 	for _, e := range put {
 		if old, ok := o.entries[e.vif]; ok { // a comment changes only with its element
 			gone = append(gone, old)
+			left--
 		}
-		now[e.vif] = e
 	}
-	before, after := classesOf(o.entries), classesOf(now)
-	switch {
-	case u == Uplink{} && len(now) == 0:
+	if u == (Uplink{}) && left == 0 {
 		if o.made {
 			j.notes = append(j.notes, dropTables()...)
 		}
-		return after
-	case !o.made:
+		return nil
+	}
+	if !o.made {
 		j.notes = append(j.notes, makeTables()...)
-		j.notes = append(j.notes, setRules(u)...)
-	case u != o.noted.Uplink:
+	}
+	if !o.made || u != o.noted.Uplink {
 		j.notes = append(j.notes, setRules(u)...)
 	}
-	j.notes = append(j.notes, dropNotes(gone)...)
-	j.notes = append(j.notes, changeRouted(unix.NFT_MSG_DELSETELEM, lacking(before, after))...)
-	j.notes = append(j.notes, putNotes(put)...)
-	j.notes = append(j.notes, changeRouted(unix.NFT_MSG_NEWSETELEM, lacking(after, before))...)
-	return after
-}
-
-func classesOf(entries map[string]entry) map[uint32]bool {
-	out := map[uint32]bool{}
-	for _, e := range entries {
-		out[e.class] = true
-	}
-	return out
-}
-
-// lacking are those of a that b has not, in order.
-func lacking(a, b map[uint32]bool) []uint32 {
-	var out []uint32
-	for id := range a {
-		if !b[id] {
-			out = append(out, id)
+	uses := o.uses()
+	var free, first []uint32
+	for _, e := range gone {
+		if uses[e.class]--; uses[e.class] == 0 {
+			free = append(free, e.class)
 		}
 	}
-	slices.Sort(out)
+	for _, e := range put {
+		if uses[e.class]++; uses[e.class] == 1 {
+			first = append(first, e.class)
+		}
+	}
+	j.notes = append(j.notes, dropNotes(gone)...)
+	j.notes = append(j.notes, changeRouted(unix.NFT_MSG_DELSETELEM, free)...)
+	j.notes = append(j.notes, putNotes(put)...)
+	j.notes = append(j.notes, changeRouted(unix.NFT_MSG_NEWSETELEM, first)...)
+	return uses
+}
+
+// uses counts the vifs of each class.
+func (r record) uses() map[uint32]int {
+	out := make(map[uint32]int, len(r.entries))
+	for _, e := range r.entries {
+		out[e.class]++
+	}
 	return out
 }
 

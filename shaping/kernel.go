@@ -17,14 +17,18 @@ import (
 // maps of nftables on the other.
 type kernel struct {
 	route, nft *conn
+	last       *record // that was read or made; nil before
 }
 
 // patience bounds how long an operation waits for its turn, beyond the
 // caller's own deadline.
 const patience = time.Minute
 
-// do runs one operation, alone on this host.
-func (l *Linux) do(ctx context.Context, work func(*kernel) error) error {
+// do runs one operation, alone on this host. The sockets stay open for the
+// next one: to close one that changed nftables takes longer than most
+// operations. After an error they are opened anew, so that no late answer is
+// taken for that of another question.
+func (l *Linux) do(ctx context.Context, work func(*kernel) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := ctx.Err(); err != nil {
@@ -35,24 +39,45 @@ func (l *Linux) do(ctx context.Context, work func(*kernel) error) error {
 		return err
 	}
 	defer release()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.kernel == nil {
+		if l.kernel, err = open(l.netns); err != nil {
+			return err
+		}
+	}
+	if err = work(l.kernel); err != nil {
+		l.kernel.close()
+		l.kernel = nil
+	}
+	return err
+}
+
+func open(path string) (*kernel, error) {
 	space := netns.None()
-	if l.netns != "" {
-		if space, err = netns.GetFromPath(l.netns); err != nil {
-			return fmt.Errorf("network namespace %s: %w", l.netns, err)
+	if path != "" {
+		var err error
+		if space, err = netns.GetFromPath(path); err != nil {
+			return nil, fmt.Errorf("network namespace %s: %w", path, err)
 		}
 		defer space.Close()
 	}
-	k := &kernel{}
-	if k.route, err = dial(space, unix.NETLINK_ROUTE); err != nil {
-		return err
+	route, err := dial(space, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, err
 	}
-	defer k.route.close()
-	if k.nft, err = dial(space, unix.NETLINK_NETFILTER); err != nil {
+	nft, err := dial(space, unix.NETLINK_NETFILTER)
+	if err != nil {
+		route.close()
 		if errors.Is(err, unix.EPROTONOSUPPORT) {
 			err = fmt.Errorf("this kernel has no nftables: %w", errors.ErrUnsupported)
 		}
-		return err
+		return nil, err
 	}
-	defer k.nft.close()
-	return work(k)
+	return &kernel{route: route, nft: nft}, nil
+}
+
+func (k *kernel) close() {
+	k.route.close()
+	k.nft.close()
 }

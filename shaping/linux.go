@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,9 @@ type Linux struct {
 	now            func() time.Time
 	log            *slog.Logger
 	plain          atomic.Bool // the kernel was seen to have no fq_codel
+
+	mu     sync.Mutex
+	kernel *kernel // nil before the first operation, and after a failed one
 }
 
 var _ Manager = (*Linux)(nil)
@@ -140,46 +144,55 @@ func (l *Linux) Remove(ctx context.Context, id uuid.UUID) error {
 // looks at nothing that is not this guest's, so it costs the same among a
 // thousand others.
 func (l *Linux) replace(k *kernel, id uuid.UUID, want []Guest) error {
-	seen, err := k.recall()
+	noted, err := k.recall()
 	if err != nil {
 		return err
 	}
 	mine := func(other uuid.UUID) bool { return other == id }
-	old, had := seen.noted.Guest(id)
+	old, had := noted.noted.Guest(id)
 	if !had && len(want) == 0 {
 		return nil
 	}
-	next := seen.noted.Without(id)
+	next := noted.noted.replaced(id, want)
 	vifs := slices.Clone(old.Vifs)
 	for _, g := range want {
-		next = next.With(g)
 		vifs = append(vifs, g.Vifs...)
 	}
 	if err := next.validate(want); err != nil {
 		return err
 	}
-	if err := k.glance(&seen, seen.classOf(old), vifs...); err != nil {
+	seen, err := k.glance(noted, noted.classOf(old), vifs)
+	if err != nil {
 		return err
 	}
 	if len(want) > 0 && !seen.uplinkStands() {
-		return fmt.Errorf("%v: somebody changed its queue; apply the whole state again", seen.noted.Uplink)
+		return fmt.Errorf("%v: somebody changed its queue; apply the whole state again", noted.noted.Uplink)
 	}
 	j, err := seen.plan(next, mine, false)
 	if err != nil || j.empty() {
 		return err
 	}
-	l.say(Diff(State{Guests: seen.actual().of(mine).Guests}, State{Guests: want}))
+	l.say(seen.lacks(id, want))
 	if err := l.carryOut(k, j); err != nil {
 		return err
 	}
-	if seen, err = k.recall(); err != nil {
+	if noted, err = k.recallOne(noted, id, vifs); err != nil {
 		return err
 	}
-	now, _ := seen.noted.Guest(id)
-	if err := k.glance(&seen, seen.classOf(now), vifs...); err != nil {
+	now, _ := noted.noted.Guest(id)
+	if seen, err = k.glance(noted, noted.classOf(now), vifs); err != nil {
 		return err
 	}
-	return differs(Diff(State{Guests: seen.actual().of(mine).Guests}, State{Guests: want}))
+	return differs(seen.lacks(id, want))
+}
+
+// lacks is what is not yet as wanted of one guest.
+func (o observed) lacks(id uuid.UUID, want []Guest) Plan {
+	var have State
+	if g, ok := o.noted.Guest(id); ok {
+		have.Guests = []Guest{o.actualGuest(g)}
+	}
+	return Diff(have, State{Guests: want})
 }
 
 // of is the part of s that concerns some guests, and the uplink.

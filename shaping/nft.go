@@ -1,9 +1,11 @@
 package shaping
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -158,11 +160,15 @@ func said(userdata []byte) string {
 	return line(userdata[2:])
 }
 
-// elements is one message that puts or drops entries of one map.
+// elements is one message that puts, drops or asks for elements of one map;
+// without any it asks for all.
 func elements(kind uint16, family byte, set, about string, list [][]byte) message {
 	flags := uint16(0)
-	if kind == unix.NFT_MSG_NEWSETELEM {
+	switch {
+	case kind == unix.NFT_MSG_NEWSETELEM:
 		flags = unix.NLM_F_CREATE
+	case len(list) == 0:
+		flags = unix.NLM_F_DUMP
 	}
 	return nftMessage(kind, flags, family, about,
 		attr(unix.NFTA_SET_ELEM_LIST_TABLE, text(table)), attr(unix.NFTA_SET_ELEM_LIST_SET, text(set)),
@@ -245,8 +251,7 @@ func (c *conn) notes() (u Uplink, entries []entry, made bool, err error) {
 	if !made {
 		return Uplink{}, nil, false, nil
 	}
-	bodies, err := c.ask(nftMessage(unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, unix.NFPROTO_BRIDGE, "read nftables map classes",
-		attr(unix.NFTA_SET_ELEM_LIST_TABLE, text(table)), attr(unix.NFTA_SET_ELEM_LIST_SET, text("classes"))))
+	bodies, err := c.ask(elements(unix.NFT_MSG_GETSETELEM, unix.NFPROTO_BRIDGE, "classes", "read nftables map classes", nil))
 	if errors.Is(err, unix.ENOENT) {
 		return Uplink{}, nil, false, nil // one of the tables was taken away
 	}
@@ -257,6 +262,40 @@ func (c *conn) notes() (u Uplink, entries []entry, made bool, err error) {
 		entries = append(entries, entriesOf(b)...)
 	}
 	return u, entries, true, nil
+}
+
+// note reads the entry of one vif; none if there is none.
+func (c *conn) note(vif string) ([]entry, error) {
+	m := elements(unix.NFT_MSG_GETSETELEM, unix.NFPROTO_BRIDGE, "classes", "read the note of vif "+vif,
+		[][]byte{nest(unix.NFTA_LIST_ELEM, vifKey(vif))})
+	m.means = absence
+	bodies, err := c.ask(m)
+	if err != nil || len(bodies) == 0 {
+		return nil, err
+	}
+	return entriesOf(bodies[0]), nil
+}
+
+// generation counts the changes of nftables.
+func (c *conn) generation() (uint32, error) {
+	unsupported := fmt.Errorf("this kernel has no nftables: %w", errors.ErrUnsupported)
+	m := nftMessage(unix.NFT_MSG_GETGEN, 0, unix.AF_UNSPEC, "read nftables generation")
+	m.means = func(e syscall.Errno) error {
+		if e == unix.EINVAL {
+			return unsupported
+		}
+		return e
+	}
+	bodies, err := c.ask(m)
+	if err != nil {
+		return 0, err
+	}
+	for _, b := range bodies {
+		if id := find(b[min(4, len(b)):], unix.NFTA_GEN_ID); len(id) == 4 {
+			return binary.BigEndian.Uint32(id), nil
+		}
+	}
+	return 0, unsupported
 }
 
 // entriesOf reads the elements of a message.

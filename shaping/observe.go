@@ -4,19 +4,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
 // observed is the host as one look at it shows.
 type observed struct {
-	made    bool // the tables of nftables are there
-	noted   State
-	entries map[string]entry // that carry our mark, by vif
-	taken   map[uint32]bool  // classes that entries name, whoever made them
-	torn    map[uuid.UUID]bool
-
+	record
 	links   map[string]int32
 	roots   map[int32]root
 	leaves  map[leafAt]string // their kinds
@@ -29,44 +23,17 @@ type leafAt struct {
 	parent uint32
 }
 
-// recall reads what was asked for.
-func (k *kernel) recall() (observed, error) {
-	seen := observed{
-		entries: map[string]entry{}, taken: map[uint32]bool{}, torn: map[uuid.UUID]bool{},
-		links: map[string]int32{}, roots: map[int32]root{}, leaves: map[leafAt]string{},
+func observe(r record) observed {
+	return observed{
+		record: r, links: map[string]int32{}, roots: map[int32]root{}, leaves: map[leafAt]string{},
 		classes: map[uint32]class{}, flows: map[uint32]Flow{},
 	}
-	uplink, entries, made, err := k.nft.notes()
-	if err != nil {
-		return seen, err
-	}
-	seen.made, seen.noted.Uplink = made, uplink
-	guests := map[uuid.UUID]Guest{}
-	for _, e := range entries {
-		seen.taken[e.class] = true
-		g, ours := parseNote(e.note)
-		if !ours {
-			continue
-		}
-		seen.entries[e.vif] = e
-		if other, ok := guests[g.UUID]; ok {
-			first := seen.entries[other.Vifs[0]]
-			seen.torn[g.UUID] = seen.torn[g.UUID] || first.note != e.note || first.class != e.class
-			g.Vifs = other.Vifs
-		}
-		g.Vifs = append(g.Vifs, e.vif)
-		guests[g.UUID] = g
-	}
-	for _, g := range guests {
-		seen.noted.Guests = append(seen.noted.Guests, g)
-	}
-	seen.noted = seen.noted.Normalize()
-	return seen, nil
 }
 
 // look reads all of the host: links, queues and the uplink's classes.
 func (k *kernel) look() (observed, error) {
-	seen, err := k.recall()
+	r, err := k.recall()
+	seen := observe(r)
 	if err != nil {
 		return seen, err
 	}
@@ -103,7 +70,12 @@ func (k *kernel) lookClasses(seen *observed, link int32) error {
 
 // glance reads what concerns a few vifs, and one class of the uplink, so that
 // one guest costs the same on every host.
-func (k *kernel) glance(seen *observed, id uint32, vifs ...string) error {
+func (k *kernel) glance(r record, id uint32, vifs []string) (observed, error) {
+	seen := observe(r)
+	return seen, k.glanceAt(&seen, id, vifs)
+}
+
+func (k *kernel) glanceAt(seen *observed, id uint32, vifs []string) error {
 	up := seen.noted.Uplink.Dev
 	for _, name := range append(slices.Clone(vifs), up) {
 		if name == "" {
@@ -198,11 +170,16 @@ func (o observed) actual() State {
 		s.Uplink = Uplink{}
 	}
 	for i, g := range s.Guests {
-		if !o.inForce(g) {
-			s.Guests[i] = Guest{UUID: g.UUID, Vifs: g.Vifs}
-		}
+		s.Guests[i] = o.actualGuest(g)
 	}
 	return s.Normalize()
+}
+
+func (o observed) actualGuest(g Guest) Guest {
+	if o.inForce(g) {
+		return g
+	}
+	return Guest{UUID: g.UUID, Vifs: g.Vifs}
 }
 
 func (o observed) uplinkStands() bool {
@@ -221,14 +198,4 @@ func (o observed) inForce(g Guest) bool {
 		}
 	}
 	return !o.torn[g.UUID] && (o.noted.Uplink == Uplink{} || o.classes[o.classOf(g)] == limits.upload(o.noted.Uplink))
-}
-
-// classOf is the class that a guest has already; 0 is none.
-func (o observed) classOf(g Guest) uint32 {
-	for _, v := range g.Vifs {
-		if e, ok := o.entries[v]; ok {
-			return e.class
-		}
-	}
-	return 0
 }

@@ -51,7 +51,7 @@ func (p Policy) Validate() error {
 }
 
 func (p Policy) validate() error {
-	for _, r := range []Rate{p.Download, p.Upload, p.Ceil} {
+	for _, r := range [...]Rate{p.Download, p.Upload, p.Ceil} {
 		if err := r.valid(); err != nil {
 			return err
 		}
@@ -120,14 +120,14 @@ func parsePolicy(words []string) (p Policy, err error) {
 	if len(words) == 0 || len(words)%2 != 0 {
 		return p, fmt.Errorf("policy %q: %w", strings.Join(words, " "), ErrInvalid)
 	}
-	seen := map[string]bool{}
 	for i := 0; i < len(words) && err == nil; i += 2 {
-		name, value := words[i], words[i+1]
-		if seen[name] {
-			return Policy{}, fmt.Errorf("%s is given twice: %w", name, ErrInvalid)
+		value := words[i+1]
+		for k := 0; k < i; k += 2 {
+			if words[k] == words[i] {
+				return Policy{}, fmt.Errorf("%s is given twice: %w", words[i], ErrInvalid)
+			}
 		}
-		seen[name] = true
-		switch name {
+		switch words[i] {
 		case "download":
 			p.Download, err = ParseRate(value)
 		case "upload":
@@ -141,7 +141,7 @@ func parsePolicy(words []string) (p Policy, err error) {
 		case "priority":
 			p.Priority, err = narrow(parseCount(value, value))
 		default:
-			err = fmt.Errorf("%q is no part of a policy: %w", name, ErrInvalid)
+			err = fmt.Errorf("%q is no part of a policy: %w", words[i], ErrInvalid)
 		}
 	}
 	if err == nil {

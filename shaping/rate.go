@@ -29,25 +29,21 @@ const (
 // as 100Mbit/s or 100Mb/s. Refused are bare numbers, and what some read as
 // bytes: 10MB/s, and 10mbps, which is 80 Mbit/s to tc.
 func ParseRate(text string) (Rate, error) {
-	bad := fmt.Errorf("rate %q (as 512kbit, 100mbit or 1.5gbit): %w", text, ErrInvalid)
-	s := strings.TrimSuffix(text, "/s")
-	number, isBits := strings.CutSuffix(s, "bit")
+	number, isBits := strings.CutSuffix(strings.TrimSuffix(text, "/s"), "bit")
 	if !isBits {
-		if number, isBits = strings.CutSuffix(s, "b"); !isBits {
-			return 0, bad
-		}
+		number, isBits = strings.CutSuffix(number, "b")
 	}
 	number = strings.TrimSuffix(number, " ")
 	unit := Bit
 	if n := len(number); n > 0 {
 		if i := strings.IndexByte("kmgt", number[n-1]|0x20); i >= 0 {
-			unit = []Rate{Kbit, Mbit, Gbit, Tbit}[i]
+			unit = [...]Rate{Kbit, Mbit, Gbit, Tbit}[i]
 			number = strings.TrimSuffix(number[:n-1], " ")
 		}
 	}
 	rate, ok := scale(number, unit)
-	if !ok {
-		return 0, bad
+	if !ok || !isBits {
+		return 0, fmt.Errorf("rate %q (as 512kbit, 100mbit or 1.5gbit): %w", text, ErrInvalid)
 	}
 	return rate, nil
 }

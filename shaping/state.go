@@ -21,15 +21,23 @@ func (s State) Guest(id uuid.UUID) (Guest, bool) {
 // With returns a normalised copy of s in which g replaces the part of its guest.
 func (s State) With(g Guest) State {
 	s = s.Without(g.UUID)
-	s.Guests = append(s.Guests, g)
-	return s.Normalize()
+	s.Guests = append(s.Guests, g.Normalize())
+	s.sort()
+	return s
 }
 
 // Without returns a normalised copy of s that lacks the guest.
 func (s State) Without(id uuid.UUID) State {
 	s = s.Normalize()
 	s.Guests = slices.DeleteFunc(s.Guests, func(g Guest) bool { return g.UUID == id })
-	return s.Normalize()
+	if len(s.Guests) == 0 {
+		s.Guests = nil
+	}
+	return s
+}
+
+func (s State) sort() {
+	slices.SortStableFunc(s.Guests, func(a, b Guest) int { return bytes.Compare(a.UUID[:], b.UUID[:]) })
 }
 
 // Normalize returns a copy of s, deep and in the one form that Read uses: guests
@@ -44,7 +52,7 @@ func (s State) Normalize() State {
 	for _, g := range s.Guests {
 		out.Guests = append(out.Guests, g.Normalize())
 	}
-	slices.SortStableFunc(out.Guests, func(a, b Guest) int { return bytes.Compare(a.UUID[:], b.UUID[:]) })
+	out.sort()
 	return out
 }
 
@@ -52,7 +60,9 @@ func (s State) Normalize() State {
 func (g Guest) Normalize() Guest {
 	out := Guest{UUID: g.UUID, Policy: g.Policy.normalize(), Throttle: g.Throttle.normalize()}
 	if len(g.Vifs) > 0 {
-		out.Vifs = slices.Compact(slices.Sorted(slices.Values(g.Vifs)))
+		out.Vifs = slices.Clone(g.Vifs)
+		slices.Sort(out.Vifs)
+		out.Vifs = slices.Compact(out.Vifs)
 	}
 	return out
 }

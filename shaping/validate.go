@@ -24,10 +24,17 @@ func (s State) validate(changed []Guest) error {
 	if err := s.Uplink.validate(); err != nil {
 		return err
 	}
-	wanted := map[string][]uuid.UUID{}
+	changes := map[string]uuid.UUID{}
+	for _, g := range changed {
+		for _, v := range g.Vifs {
+			changes[v] = g.UUID
+		}
+	}
 	for _, g := range s.Guests {
 		for _, v := range g.Vifs {
-			wanted[v] = append(wanted[v], g.UUID)
+			if id, ok := changes[v]; ok && id != g.UUID {
+				return fmt.Errorf("vif %s of guest %v belongs to guest %v: %w", v, id, g.UUID, ErrConflict)
+			}
 		}
 	}
 	seen := map[uuid.UUID]bool{}
@@ -38,13 +45,6 @@ func (s State) validate(changed []Guest) error {
 		seen[g.UUID] = true
 		if err := g.validate(s.Uplink); err != nil {
 			return fmt.Errorf("guest %v: %w", g.UUID, err)
-		}
-		for _, v := range g.Vifs {
-			for _, other := range wanted[v] {
-				if other != g.UUID {
-					return fmt.Errorf("vif %s of guest %v belongs to guest %v: %w", v, g.UUID, other, ErrConflict)
-				}
-			}
 		}
 	}
 	return s.promises(changed)

@@ -72,6 +72,29 @@ func newNamespace(ctx context.Context) (remove func(), err error) {
 	return func() { _ = run(context.WithoutCancel(ctx), "ip", "netns", "del", benchNS) }, nil
 }
 
+// enter puts this thread, and the processes that it starts, into the namespace
+// until leave is called.
+func enter() (leave func() error, err error) {
+	runtime.LockOSThread()
+	home, err := netns.Get()
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, err
+	}
+	leave = func() error {
+		defer runtime.UnlockOSThread()
+		return errors.Join(netns.Set(home), home.Close())
+	}
+	there, err := netns.GetFromName(benchNS)
+	if err == nil {
+		err = errors.Join(netns.Set(there), there.Close())
+	}
+	if err != nil {
+		return nil, errors.Join(err, leave())
+	}
+	return leave, nil
+}
+
 // guests have ten forwards each.
 func guests(n int) []network.Guest {
 	var all []network.Guest
@@ -123,22 +146,12 @@ func loadPeer(ctx context.Context) (t timing, err error) {
 		return t, err
 	}
 	defer remove()
-	// go-iptables has no namespace option: its processes inherit this thread's.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	home, err := netns.Get()
+	// go-iptables has no namespace option.
+	leave, err := enter()
 	if err != nil {
 		return t, err
 	}
-	defer func() { err = errors.Join(err, netns.Set(home), home.Close()) }()
-	there, err := netns.GetFromName(benchNS)
-	if err != nil {
-		return t, err
-	}
-	defer there.Close()
-	if err := netns.Set(there); err != nil {
-		return t, err
-	}
+	defer func() { err = errors.Join(err, leave()) }()
 	ipt, err := iptables.New(iptables.Timeout(5))
 	if err != nil {
 		return t, err

@@ -4,6 +4,7 @@ package main
 func scenarios() []scenario {
 	return []scenario{
 		{"blockcopy", "a volume through a pipe: full copy", "", benchBlockcopy},
+		{"shaping", "rates of guests: limit all, again, change one", "root, iproute2", benchShaping},
 		{"network", "port forwards: load, add one, remove one", "root, iptables", benchNetwork},
 	}
 }
