@@ -73,7 +73,8 @@ func (c *conn) transact(messages []message) error {
 	return c.answers(first, last, all)
 }
 
-// makeTables makes what is always there; what exists stays.
+// makeTables makes the tables with what is always in them; one that is there
+// without the other is made anew.
 func makeTables() []message {
 	const about = "make nftables table " + table
 	mapOf := func(family byte, name string, key, keyLen, value uint32, id uint32) message {
@@ -94,7 +95,11 @@ func makeTables() []message {
 	}
 	var out []message
 	for _, family := range []byte{unix.NFPROTO_BRIDGE, unix.NFPROTO_INET} {
-		out = append(out, nftMessage(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, family, about, attr(unix.NFTA_TABLE_NAME, text(table))))
+		there := func(kind, flags uint16) message {
+			return nftMessage(kind, flags, family, about, attr(unix.NFTA_TABLE_NAME, text(table)))
+		}
+		out = append(out, there(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE), // only what is there can be removed
+			there(unix.NFT_MSG_DELTABLE, 0), there(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE))
 	}
 	return append(out,
 		mapOf(unix.NFPROTO_BRIDGE, "classes", typeIfname, unix.IFNAMSIZ, typeClassID, 1),

@@ -12,7 +12,7 @@ const frame = 72 << 10
 
 const (
 	longest = 50 // ms that a queue may hold at its rate before it drops
-	refill  = 4  // ms of its rate that a bucket holds: enough for the kernel's timers
+	refill  = 10 // ms of its rate that a bucket holds: what a busy dom0 comes late by
 )
 
 // bucket is a token bucket filter: the root queue of a vif.
