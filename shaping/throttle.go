@@ -18,6 +18,14 @@ func (t Throttle) over(now time.Time) bool {
 	return !t.Until.IsZero() && !now.Before(t.Until)
 }
 
+// Validate refuses a throttle that no host can keep: ErrInvalid.
+func (t Throttle) Validate() error {
+	if err := t.validate(); err != nil {
+		return &Error{Op: "validate", Err: err}
+	}
+	return nil
+}
+
 func (t Throttle) validate() error {
 	if t.Rate == 0 && !t.Until.IsZero() {
 		return fmt.Errorf("throttle without a rate: %w", ErrInvalid)

@@ -24,7 +24,7 @@ type BootReport struct {
 
 // Boot makes the host as its files say, after it was powered on and whenever
 // an agent starts: first what was handed away is fenced again, then the
-// network is made, then guests that should run are started, one after the
+// network and the rates are made, then guests that should run are started, one after the
 // other. What fails is reported and the rest goes on.
 func (h *Host) Boot(ctx context.Context) (BootReport, error) {
 	var report BootReport
@@ -43,7 +43,7 @@ func (h *Host) Boot(ctx context.Context) (BootReport, error) {
 	}
 	owned, err := h.owned(records)
 	errs = append(errs, err)
-	if err := h.applyNetwork(ctx, owned); err != nil {
+	if err := errors.Join(h.applyNetwork(ctx, owned), h.applyRates(ctx, owned)); err != nil {
 		return report, errors.Join(append(errs, err)...)
 	}
 	for _, g := range owned {

@@ -1,19 +1,20 @@
-// Package host composes a Xen host of its parts (domains, volumes, network) and
-// has the verbs that a hosting panel calls.
+// Package host composes a Xen host of its parts (domains, volumes, network, rates)
+// and has the verbs that a hosting panel calls.
 //
 //	h := host.New(host.Config{
 //		Name:    "curacao",
 //		Domains: xl.New(dom0.Local{}, nil),
 //		Volumes: lvm.New(dom0.Local{}, nil),
 //		Network: network.New(nil),
+//		Shaping: shaping.New(nil),
 //	})
 //	g, err := h.Provision(ctx, host.Guest{Name: "web1", ...}, nil) // lvcreate, iptables-restore, xl create
 //	how, err := h.Stop(ctx, g.UUID)                                // xl shutdown
 //	err = h.Start(ctx, g.UUID)                                     // xl create
 //	err = h.Terminate(ctx, g.UUID)                                 // xl destroy, lvremove
 //
-// In a unit test the parts are xentest, lvmtest and networktest; nothing else
-// changes.
+// In a unit test the parts are xentest, lvmtest, networktest and shapingtest;
+// nothing else changes.
 //
 // # What is kept
 //
