@@ -40,7 +40,7 @@ func TestRatesThatTheTargetCanNotPromise(t *testing.T) {
 	_, err := w.Machine("islay").Shaping.Apply(ctx, narrow)
 	require.NoError(t, err)
 	_, err = w.move(ctx, "curacao", nil)
-	require.ErrorContains(t, err, shaping.ErrOvercommitted.Error())
+	require.ErrorIs(t, err, shaping.ErrOvercommitted)
 	require.Equal(t, "curacao", w.lives("after the refusal"))
 	have, err := w.Machine("islay").Shaping.Read(ctx)
 	require.NoError(t, err)

@@ -2,6 +2,7 @@ package shaping_test
 
 import (
 	"net"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -139,4 +140,25 @@ func (s *street) send(t *testing.T, from space, size int) {
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
 	assert.Equal(t, size, <-got)
+}
+
+// TestFairQueues: below each limit stands the best queue that the kernel has.
+func TestFairQueues(t *testing.T) {
+	needNamespaces(t)
+	s := newStreet(t)
+	s.apply(t, shaping.Gbit, shaping.Policy{Upload: shaping.Mbit, Download: shaping.Mbit})
+	queues := s.host.run(t, "", "tc", "qdisc", "show")
+	want := []string{"bfifo .* dev eth0 parent 5651:1 ", "bfifo .* dev eth0 parent 5651:fffe "}
+	if exec.Command("ip", "netns", "exec", s.world.name, "tc", "qdisc", "add", "dev", "w0", "root", "fq_codel").Run() == nil {
+		want = []string{"fq_codel .* dev eth0 parent 5651:1 ", "fq_codel .* dev eth0 parent 5651:fffe ", "fq_codel .* dev g0 parent 5650:1 "}
+	}
+	for _, q := range want {
+		assert.Regexp(t, q, queues)
+	}
+	g := s.guest(0, shaping.Policy{Upload: 2 * shaping.Mbit, Download: 2 * shaping.Mbit})
+	require.NoError(t, s.manager.Set(t.Context(), g))
+	queues = s.host.run(t, "", "tc", "qdisc", "show")
+	for _, q := range want {
+		assert.Regexp(t, q, queues, "after a change")
+	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/network"
+	"github.com/xenhost/xenhost/shaping"
 	"github.com/xenhost/xenhost/xen/dom0"
 	"github.com/xenhost/xenhost/xen/host"
 	"github.com/xenhost/xenhost/xen/xl"
@@ -26,6 +27,7 @@ type Settings struct {
 	Bridges     []network.Bridge     `json:"bridges,omitempty"`
 	Masquerades []network.Masquerade `json:"masquerades,omitempty"`
 	Reserved    []uint16             `json:"reserved_ports,omitempty"` // of dom0, besides ssh's
+	Uplink      *shaping.Uplink      `json:"uplink,omitempty"`         // the line to the world, for rates; without it guests have none
 	Grace       string               `json:"grace,omitempty"`          // until a guest's plug is pulled, as 60s
 }
 
@@ -44,7 +46,7 @@ func Open(path string, log *slog.Logger) (*host.Host, error) {
 		return nil, fmt.Errorf("%s: grace: %w", path, err)
 	}
 	run := dom0.Local{Log: log}
-	return host.New(host.Config{
+	c := host.Config{
 		Name:     s.Name,
 		Domains:  xl.New(run, nil),
 		Volumes:  lvm.New(run, nil),
@@ -53,7 +55,11 @@ func Open(path string, log *slog.Logger) (*host.Host, error) {
 		Base:     network.State{Bridges: s.Bridges, Masquerades: s.Masquerades},
 		Grace:    grace,
 		Log:      log,
-	}), nil
+	}
+	if s.Uplink != nil {
+		c.Shaping, c.Uplink = shaping.New(&shaping.Options{Log: log}), *s.Uplink
+	}
+	return host.New(c), nil
 }
 
 func read(path string) (Settings, error) {
