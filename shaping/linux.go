@@ -41,7 +41,8 @@ type Linux struct {
 var _ Manager = (*Linux)(nil)
 
 // New returns the manager of this host's rates. It needs root and touches
-// nothing yet.
+// nothing yet. From its first operation on it holds two sockets, as long as it
+// is in use.
 func New(opts *Options) *Linux {
 	if opts == nil {
 		opts = &Options{}
@@ -88,7 +89,7 @@ func (l *Linux) Apply(ctx context.Context, want State) (Plan, error) {
 			return err
 		}
 		plan = Diff(seen.actual(), want)
-		return l.make(k, seen, want, everyone)
+		return l.become(k, seen, want, everyone)
 	})
 	if err != nil {
 		return Plan{}, &Error{Op: "apply", Err: err}
@@ -98,9 +99,9 @@ func (l *Linux) Apply(ctx context.Context, want State) (Plan, error) {
 
 func everyone(uuid.UUID) bool { return true }
 
-// make makes the host as want says, but for guests that are not mine to change,
-// and looks whether it is.
-func (l *Linux) make(k *kernel, seen observed, want State, mine func(uuid.UUID) bool) error {
+// become makes the host as want says, but for guests that are not mine to
+// change, and looks whether it is.
+func (l *Linux) become(k *kernel, seen observed, want State, mine func(uuid.UUID) bool) error {
 	if want.Uplink.Dev != seen.noted.Uplink.Dev {
 		if link, ours := seen.stands(want.Uplink); ours { // a call that was cut off left it
 			if err := k.lookClasses(&seen, link); err != nil {
@@ -144,29 +145,31 @@ func (l *Linux) Remove(ctx context.Context, id uuid.UUID) error {
 // looks at nothing that is not this guest's, so it costs the same among a
 // thousand others.
 func (l *Linux) replace(k *kernel, id uuid.UUID, want []Guest) error {
-	noted, err := k.recall()
+	was, err := k.recall()
 	if err != nil {
 		return err
 	}
 	mine := func(other uuid.UUID) bool { return other == id }
-	old, had := noted.noted.Guest(id)
+	old, had := was.noted.Guest(id)
 	if !had && len(want) == 0 {
 		return nil
 	}
-	next := noted.noted.replaced(id, want)
+	next := was.noted.replaced(id, want)
 	vifs := slices.Clone(old.Vifs)
 	for _, g := range want {
 		vifs = append(vifs, g.Vifs...)
 	}
+	slices.Sort(vifs)
+	vifs = slices.Compact(vifs)
 	if err := next.validate(want); err != nil {
 		return err
 	}
-	seen, err := k.glance(noted, noted.classOf(old), vifs)
+	seen, err := k.glance(was, was.classOf(old), vifs)
 	if err != nil {
 		return err
 	}
 	if len(want) > 0 && !seen.uplinkStands() {
-		return fmt.Errorf("%v: somebody changed its queue; apply the whole state again", noted.noted.Uplink)
+		return fmt.Errorf("%v: somebody changed its queue; apply the whole state again", was.noted.Uplink)
 	}
 	j, err := seen.plan(next, mine, false)
 	if err != nil || j.empty() {
@@ -176,11 +179,12 @@ func (l *Linux) replace(k *kernel, id uuid.UUID, want []Guest) error {
 	if err := l.carryOut(k, j); err != nil {
 		return err
 	}
-	if noted, err = k.recallOne(noted, id, vifs); err != nil {
+	is, err := k.recallOne(was, id, vifs)
+	if err != nil {
 		return err
 	}
-	now, _ := noted.noted.Guest(id)
-	if seen, err = k.glance(noted, noted.classOf(now), vifs); err != nil {
+	now, _ := is.noted.Guest(id)
+	if seen, err = k.glance(is, is.classOf(now), vifs); err != nil {
 		return err
 	}
 	return differs(seen.lacks(id, want))
@@ -213,7 +217,7 @@ func (l *Linux) Refresh(ctx context.Context) (next time.Time, err error) {
 		want, next = seen.noted.Until(l.now())
 		obstructed := seen.obstructed(want)
 		mine := func(id uuid.UUID) bool { return obstructed[id] == nil }
-		errs := []error{l.make(k, seen, want, mine)}
+		errs := []error{l.become(k, seen, want, mine)}
 		for _, g := range want.Guests {
 			errs = append(errs, obstructed[g.UUID])
 		}

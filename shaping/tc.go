@@ -35,10 +35,15 @@ type root struct {
 }
 
 // ours, foreign: the kernel's default is neither.
-func (r root) ours(handle uint32) bool { return r.handle == handle }
-func (r root) foreign(handle uint32) bool {
-	return r.handle != 0 && r.handle != handle
+func (r root) ours(handle uint32) bool {
+	kind := "tbf"
+	if handle == uplinkRoot {
+		kind = "htb"
+	}
+	return r.handle == handle && r.kind == kind
 }
+
+func (r root) foreign(handle uint32) bool { return r.handle != 0 && !r.ours(handle) }
 
 func (r root) obstructs(where string) error {
 	return fmt.Errorf("%s: queue %s %x: %w", where, r.kind, r.handle>>16, ErrForeign)
