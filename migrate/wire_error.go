@@ -8,6 +8,7 @@ import (
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/migrate/blockcopy"
 	"github.com/xenhost/xenhost/network"
+	"github.com/xenhost/xenhost/shaping"
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/host"
 	"github.com/xenhost/xenhost/xen/host/owner"
@@ -54,6 +55,10 @@ func codes() []struct {
 		{"network-conflict", network.ErrConflict},
 		{"network-reserved", network.ErrReserved},
 		{"network-invalid", network.ErrInvalid},
+		{"rates-foreign", shaping.ErrForeign},
+		{"rates-conflict", shaping.ErrConflict},
+		{"rates-overcommitted", shaping.ErrOvercommitted},
+		{"rates-invalid", shaping.ErrInvalid},
 		{"stream", blockcopy.ErrStream},
 		{"protocol", ErrProtocol},
 		{"unreachable", ErrUnreachable},

@@ -7,5 +7,6 @@ func scenarios(sizes sizes) []scenario {
 		{"xen", "a read of xenstore, the statistics of all domains", "root in a dom0", benchXen},
 		{"guard", "anti-spoofing: cost of a frame, by number of guests", "root, nft", benchGuard},
 		{"network", "port forwards: load, add one, remove one, nothing new; new flows; lost ones", "root, iptables, nft; five minutes", benchNetwork},
+		{"shaping", "rates of guests: limit all, again, change one", "root, iproute2", benchShaping},
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/network/guard"
+	"github.com/xenhost/xenhost/shaping"
 	"github.com/xenhost/xenhost/xen/dom0"
 	"github.com/xenhost/xenhost/xen/host"
 	"github.com/xenhost/xenhost/xen/xl"
@@ -32,6 +33,7 @@ type Settings struct {
 	Masquerades []network.Masquerade `json:"masquerades,omitempty"`
 	Reserved    []uint16             `json:"reserved_ports,omitempty"` // of dom0, besides ssh's
 	Guard       bool                 `json:"guard,omitempty"`          // guests send with their own MACs and addresses only
+	Uplink      *shaping.Uplink      `json:"uplink,omitempty"`         // the line to the world, for rates; without it guests have none
 	Grace       string               `json:"grace,omitempty"`          // until a guest's plug is pulled, as 60s
 }
 
@@ -54,7 +56,7 @@ func Open(path string, log *slog.Logger) (*host.Host, error) {
 	if s.Guard {
 		g = guard.New(&guard.Options{Runner: run, Log: log})
 	}
-	return host.New(host.Config{
+	c := host.Config{
 		Name:     s.Name,
 		Domains:  xl.New(run, nil),
 		Volumes:  lvm.New(run, nil),
@@ -66,7 +68,11 @@ func Open(path string, log *slog.Logger) (*host.Host, error) {
 		},
 		Grace: grace,
 		Log:   log,
-	}), nil
+	}
+	if s.Uplink != nil {
+		c.Shaping, c.Uplink = shaping.New(&shaping.Options{Log: log}), *s.Uplink
+	}
+	return host.New(c), nil
 }
 
 func read(path string) (Settings, error) {

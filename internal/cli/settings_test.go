@@ -20,17 +20,19 @@ func TestSettings(t *testing.T) {
 		`{"nmae":"curacao"}`:              "unknown field",
 		`{`:                               "unexpected EOF",
 		`{"name":"curacao","grace":"60"}`: "grace",
+		`{"uplink":{"rate":"950"}}`:       "rate",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 		_, err := Open(path, nil)
 		require.ErrorContains(t, err, says)
 		require.ErrorContains(t, err, path)
 	}
-	require.NoError(t, os.WriteFile(path, []byte(`{"name":"curacao","grace":"60s","guard":true,"masquerades":[{"source":"192.168.0.0/16","out":"xenext"}]}`), 0o600))
+	require.NoError(t, os.WriteFile(path, []byte(`{"name":"curacao","grace":"60s","guard":true,"masquerades":[{"source":"192.168.0.0/16","out":"xenext"}],"uplink":{"dev":"eth0","rate":"950mbit"}}`), 0o600))
 	h, err := Open(path, nil)
 	require.NoError(t, err)
 	assert.Equal(t, "curacao", h.Name())
 	assert.NotNil(t, h.Guard())
+	assert.NotNil(t, h.Shaping())
 	require.NoError(t, os.WriteFile(path, []byte(`{}`), 0o600))
 	h, err = Open(path, nil)
 	require.NoError(t, err)
@@ -38,6 +40,7 @@ func TestSettings(t *testing.T) {
 	hostname, err := os.Hostname()
 	require.NoError(t, err)
 	assert.Equal(t, hostname, h.Name())
+	assert.Nil(t, h.Shaping(), "without an uplink there are no rates")
 }
 
 func TestPrint(t *testing.T) {

@@ -15,7 +15,7 @@ func TestSuites(t *testing.T) {
 	lab := xenlab.Start(t)
 	for host, suites := range map[string][]struct{ pkg, run string }{
 		"curacao": {{"lvm", lvmShare}},
-		"islay":   {{"xen/xl", "TestLive|TestDryRun"}, {"network", "(TestLinux|TestPackets|TestKilledBetweenTables)/iptables-nft"}},
+		"islay":   {{"xen/xl", "TestLive|TestDryRun"}, {"network", "(TestLinux|TestPackets|TestKilledBetweenTables)/iptables-nft"}, {"shaping", "TestFairQueues|TestRouted|TestLinux/(what_is_set|a_plan|queues|a_vif_that)"}},
 	} {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()

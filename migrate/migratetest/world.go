@@ -18,6 +18,8 @@ import (
 	"github.com/xenhost/xenhost/lvm/lvmtest"
 	"github.com/xenhost/xenhost/migrate"
 	"github.com/xenhost/xenhost/network/networktest"
+	"github.com/xenhost/xenhost/shaping"
+	"github.com/xenhost/xenhost/shaping/shapingtest"
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/host"
 	"github.com/xenhost/xenhost/xen/xentest"
@@ -49,12 +51,13 @@ type World struct {
 }
 
 // Machine is one simulated host: the parts that it is composed of, for faults
-// and looks from outside. Network is another one after each PowerOn.
+// and looks from outside. Network and Shaping are others after each PowerOn.
 type Machine struct {
 	Name    string
 	Domains *xentest.Fake
 	Volumes *lvmtest.Fake
 	Network *networktest.Fake
+	Shaping *shapingtest.Fake
 
 	world *World
 	host  *host.Host // guarded by World.mu, as off
@@ -94,6 +97,9 @@ func NewWorld(dir string, opts *Options) (*World, error) {
 		m := &Machine{Name: name, world: w, Volumes: lvmtest.New(filepath.Join(dir, name, "volumes"), o.Group)}
 		m.Domains = xentest.New(&xentest.Options{Hostname: name, Memory: o.Memory, Program: m.program})
 		m.compose()
+		if _, err := m.Shaping.Apply(context.Background(), shaping.State{Uplink: uplink()}); err != nil {
+			return nil, err
+		}
 		w.machines = append(w.machines, m)
 	}
 	return w, nil
@@ -101,12 +107,16 @@ func NewWorld(dir string, opts *Options) (*World, error) {
 
 // compose makes the host anew, as the agent's start after a boot does.
 func (m *Machine) compose() {
-	m.Network = networktest.New(nil)
+	m.Network, m.Shaping = networktest.New(nil), shapingtest.New(nil)
 	m.host = host.New(host.Config{
 		Name: m.Name, Domains: m.Domains, Volumes: m.Volumes, Network: m.Network,
+		Shaping: m.Shaping, Uplink: uplink(),
 		StateDir: filepath.Join(m.world.dir, m.Name, "state"), Grace: m.world.opts.Grace, Log: m.world.opts.Log,
 	})
 }
+
+// uplink is each host's line to the world.
+func uplink() shaping.Uplink { return shaping.Uplink{Dev: "eth0", Rate: 10 * shaping.Gbit} }
 
 // Close switches all hosts off.
 func (w *World) Close() {

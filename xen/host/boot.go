@@ -24,8 +24,9 @@ type BootReport struct {
 
 // Boot makes the host as its files say, after it was powered on and whenever
 // an agent starts: first what was handed away is fenced again, then the
-// network is made, then guests that should run are started, one after the
-// other, by Guest.Order and name. What fails is reported and the rest goes on.
+// network and the rates are made, then guests that should run are started, one
+// after the other, by Guest.Order and name. What fails is reported and the rest
+// goes on.
 func (h *Host) Boot(ctx context.Context) (BootReport, error) {
 	var report BootReport
 	records, err := h.owners.List()
@@ -43,7 +44,7 @@ func (h *Host) Boot(ctx context.Context) (BootReport, error) {
 	}
 	owned, err := h.owned(records)
 	errs = append(errs, err)
-	if err := h.applyNetwork(ctx, owned); err != nil {
+	if err := errors.Join(h.applyNetwork(ctx, owned), h.applyRates(ctx, owned)); err != nil {
 		return report, errors.Join(append(errs, err)...)
 	}
 	slices.SortFunc(owned, func(a, b Guest) int {

@@ -1,12 +1,13 @@
-// Package host composes a Xen host of its parts (domains, volumes, network) and
-// has the verbs that a hosting panel calls.
+// Package host composes a Xen host of its parts (domains, volumes, network, rates)
+// and has the verbs that a hosting panel calls.
 //
 //	h := host.New(host.Config{
 //		Name:    "curacao",
 //		Domains: xl.New(dom0.Local{}, nil),
 //		Volumes: lvm.New(dom0.Local{}, nil),
 //		Network: network.New(nil),
-//		Guard:   guard.New(nil), // or none
+//		Guard:   guard.New(nil),   // or none
+//		Shaping: shaping.New(nil), // or none
 //	})
 //	g, err := h.Provision(ctx, host.Guest{Name: "web1", ...}, nil) // lvcreate, iptables-restore, xl create
 //	how, err := h.Stop(ctx, g.UUID)                                // xl shutdown
@@ -17,8 +18,8 @@
 // power-on, then Supervise, which restarts guests that their toolstack has
 // left.
 //
-// In a unit test the parts are xentest, lvmtest and networktest; nothing else
-// changes.
+// In a unit test the parts are xentest, lvmtest, networktest, guardtest and
+// shapingtest; nothing else changes.
 //
 // # What is kept
 //

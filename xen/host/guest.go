@@ -9,10 +9,11 @@ import (
 
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/network"
+	"github.com/xenhost/xenhost/shaping"
 	"github.com/xenhost/xenhost/xen"
 )
 
-// Guest is what a guest should be: domain, volumes, ports and forwards. It is
+// Guest is what a guest should be: domain, volumes, ports, forwards and rates. It is
 // kept as one file a guest, and it is all that travels in a move.
 type Guest struct {
 	UUID    uuid.UUID `json:"uuid"` // the identity; Provision makes one if it is zero
@@ -28,6 +29,9 @@ type Guest struct {
 	Disks    []Disk            `json:"disks"`
 	Nics     []Nic             `json:"nics,omitempty"`
 	Forwards []network.Forward `json:"forwards,omitempty"`
+
+	Rates    shaping.Policy   `json:"rates,omitzero"`
+	Throttle shaping.Throttle `json:"throttle,omitzero"`
 
 	// OnReboot and OnCrash are what follows when the guest does so: "restart",
 	// "destroy" (it stays off until it is started, or the host boots), or
@@ -98,8 +102,8 @@ func (g Guest) withDefaults() Guest {
 	return g
 }
 
-// Validate refuses what could not be run: xen.Spec's rules, and volumes named
-// twice or without a size. It touches nothing.
+// Validate refuses what could not be run: xen.Spec's rules, volumes named twice
+// or without a size, and rates that no host can keep. It touches nothing.
 func (g Guest) Validate() error {
 	named := make(map[lvm.ID]bool, len(g.Disks))
 	var errs []error
@@ -116,6 +120,7 @@ func (g Guest) Validate() error {
 	if err := g.Spec(g.Devices()).Validate(); err != nil {
 		errs = append(errs, err)
 	}
+	errs = append(errs, g.Rates.Validate(), g.Throttle.Validate())
 	return errors.Join(errs...)
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/network/guard"
+	"github.com/xenhost/xenhost/shaping"
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/host/owner"
 )
@@ -23,6 +24,9 @@ type Config struct {
 	// Guard keeps guests from using MACs and addresses that their Nics do not
 	// name; it is in force before a domain is created. nil is none.
 	Guard guard.Manager
+	// Shaping limits how fast guests are; nil is no limit, whatever their
+	// definitions say.
+	Shaping shaping.Manager
 
 	// StateDir holds guests/UUID.json and the owner records. "" is
 	// /var/lib/xenhost. It must be on a disk that survives a power failure.
@@ -30,6 +34,9 @@ type Config struct {
 	// Base is the part of the network that belongs to no guest: interfaces and
 	// masquerading. Boot applies it.
 	Base network.State
+	// Uplink is the line to the world, for Shaping. Boot applies it; without
+	// one, guests can not have upload rates.
+	Uplink shaping.Uplink
 	// Grace is how long Stop waits for a guest to power off; 0 is 60 s.
 	Grace time.Duration
 	// Log receives a line a change; nil is silent.
@@ -44,9 +51,11 @@ type Host struct {
 	volumes lvm.Manager
 	network network.Manager
 	guard   guard.Manager
+	shaping shaping.Manager
 	guests  definitions
 	owners  *owner.Store
 	base    network.State
+	uplink  shaping.Uplink
 	grace   time.Duration
 	log     *slog.Logger
 }
@@ -64,9 +73,9 @@ func New(c Config) *Host {
 	}
 	dir := filepath.Join(c.StateDir, "guests")
 	return &Host{
-		name: c.Name, domains: c.Domains, volumes: c.Volumes, network: c.Network, guard: c.Guard,
+		name: c.Name, domains: c.Domains, volumes: c.Volumes, network: c.Network, guard: c.Guard, shaping: c.Shaping,
 		guests: definitions{dir: dir}, owners: owner.NewStore(dir, nil),
-		base: c.Base, grace: c.Grace, log: c.Log.With("host", c.Name),
+		base: c.Base, uplink: c.Uplink, grace: c.Grace, log: c.Log.With("host", c.Name),
 	}
 }
 

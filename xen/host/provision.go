@@ -27,7 +27,7 @@ type ProvisionOptions struct {
 	Stopped bool
 }
 
-// Provision makes a guest: its volumes, its ports and forwards, its definition
+// Provision makes a guest: its volumes, its ports, forwards and rates, its definition
 // and owner record, and starts it. A failure takes everything back. What a
 // crash in the middle left is taken back by the next Provision with the same
 // UUID, or by Terminate; it never starts.
@@ -143,6 +143,9 @@ func (l *Hold) build(ctx context.Context, g *Guest, opts *ProvisionOptions) erro
 		return err
 	}
 	if err := h.setNetwork(ctx, *g); err != nil {
+		return err
+	}
+	if err := h.shape(ctx, *g); err != nil {
 		return err
 	}
 	if err := l.SetRecord(owner.Record{UUID: g.UUID, State: owner.Running, Epoch: 1}); err != nil {

@@ -158,11 +158,11 @@ func (h *Host) unmark(ctx context.Context, g Guest) error {
 	return nil
 }
 
-// PutAside ends what this host did for a guest that it handed away: forwards
-// and ports are removed, the definition is kept as UUID.released.json, the
+// PutAside ends what this host did for a guest that it handed away: forwards,
+// ports and rates are removed, the definition is kept as UUID.released.json, the
 // volumes stay as they are, fenced. It can be repeated.
 func (l *Hold) PutAside(ctx context.Context) error {
-	err := l.h.removeNetwork(ctx, l.id)
+	err := errors.Join(l.h.removeNetwork(ctx, l.id), l.h.unshape(ctx, l.id))
 	if err == nil {
 		err = l.h.guests.rename(l.id, own, released)
 	}

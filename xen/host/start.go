@@ -16,8 +16,9 @@ import (
 // is.
 //
 // The owner record, the volumes' tags and their presence are looked at first:
-// ErrNotOwner tells who has it. Its ports and forwards are in force before the
-// domain sends its first frame.
+// ErrNotOwner tells who has it. Its ports, forwards and upload rates are in force
+// before the domain sends its first frame, its download rates as soon as its
+// vifs are there.
 func (h *Host) Start(ctx context.Context, id uuid.UUID) error {
 	l, err := h.Hold(id)
 	if err != nil {
@@ -90,11 +91,15 @@ func (l *Hold) start(ctx context.Context) (xen.Domain, error) {
 	if err := l.h.setNetwork(ctx, g); err != nil {
 		return xen.Domain{}, err
 	}
-	d, err := l.h.domains.Create(ctx, g.Spec(paths), nil)
-	if err == nil {
-		l.h.log.Info("started", "guest", g.Name, "uuid", g.UUID, "domain", d.ID)
+	if err := l.h.shape(ctx, g); err != nil {
+		return xen.Domain{}, err
 	}
-	return d, err
+	d, err := l.h.domains.Create(ctx, g.Spec(paths), nil)
+	if err != nil {
+		return d, err
+	}
+	l.h.log.Info("started", "guest", g.Name, "uuid", g.UUID, "domain", d.ID)
+	return d, l.h.shape(ctx, g) // its vifs are there now
 }
 
 // activate makes the device nodes of a guest's volumes, unless one of them is

@@ -21,7 +21,7 @@ import (
 //
 // Refused: a definition that Validate refuses, a name that another guest here
 // has, a domain of that UUID or name that runs here, too little memory or
-// space, and every volume of that name that is not this guest's (ErrForeign).
+// space, rates that the uplink here can not promise, and every volume of that name that is not this guest's (ErrForeign).
 func (l *Hold) Receive(ctx context.Context, g Guest, epoch uint64) (fresh map[string]bool, err error) {
 	if err := l.mayReceive(ctx, g); err != nil {
 		return nil, &Error{Op: "receive", Name: g.Name, Err: err}
@@ -53,6 +53,9 @@ func (l *Hold) mayReceive(ctx context.Context, g Guest) error {
 		return fmt.Errorf("%w: this host owns the guest (epoch %d)", fs.ErrExist, r.Epoch)
 	}
 	if err := l.h.nameFree(g); err != nil {
+		return err
+	}
+	if err := l.h.checkRates(ctx, g); err != nil {
 		return err
 	}
 	return l.h.domains.Check(ctx, g.Spec(g.Devices()))
@@ -149,8 +152,8 @@ func (l *Hold) discard(ctx context.Context) error {
 }
 
 // Adopt takes a received guest over, after the Committed record was written:
-// its definition becomes this host's, its volumes are put into use, its ports
-// and forwards are set. It can be repeated.
+// its definition becomes this host's, its volumes are put into use, its ports,
+// forwards and rates are set. It can be repeated.
 func (l *Hold) Adopt(ctx context.Context) error {
 	if err := l.adopt(ctx); err != nil {
 		return &Error{Op: "adopt", Name: l.name(), Err: err}
@@ -172,5 +175,8 @@ func (l *Hold) adopt(ctx context.Context) error {
 	if err := l.h.unmark(ctx, g); err != nil {
 		return err
 	}
-	return l.h.setNetwork(ctx, g)
+	if err := l.h.setNetwork(ctx, g); err != nil {
+		return err
+	}
+	return l.h.shape(ctx, g)
 }

@@ -58,7 +58,7 @@ func (l *Hold) demolish(ctx context.Context, g Guest) error {
 	if err := h.domains.Destroy(ctx, l.id); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := h.removeNetwork(ctx, l.id); err != nil {
+	if err := errors.Join(h.removeNetwork(ctx, l.id), h.unshape(ctx, l.id)); err != nil {
 		return err
 	}
 	if err := l.DropSnapshots(ctx); err != nil {
