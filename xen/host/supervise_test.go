@@ -190,7 +190,7 @@ func TestSuperviseObeysTheOwner(t *testing.T) {
 	_, err = w.domains.Create(ctx, spec, nil)
 	require.NoError(t, err)
 	foreign := spec.Clone()
-	foreign.Name, foreign.UUID, foreign.Disks = "foreign", uuid.New(), nil
+	foreign.Name, foreign.UUID, foreign.Disks, foreign.Vifs = "foreign", uuid.New(), nil, nil
 	_, err = w.domains.Create(ctx, foreign, nil)
 	require.NoError(t, err)
 	for _, guest := range []uuid.UUID{id, foreign.UUID} {
