@@ -89,8 +89,8 @@ func (b *copies) ddTo(to string) []string {
 	return []string{"dd", "of=" + b.path(to), "bs=1M", "iflag=fullblock", "conv=fsync", "status=none"}
 }
 
-// pipe runs commands, each with the output of the one before as its input. The
-// wire is what came out of the second-last but one half: the middle one.
+// pipe runs commands, each with the output of the one before as its input. Of
+// four, the bytes in the middle are counted.
 func (b *copies) pipe(ctx context.Context, argvs ...[]string) (cost, error) {
 	var c cost
 	var in *os.File
@@ -155,8 +155,8 @@ func (c *cost) add(p *os.ProcessState) {
 	}
 }
 
-// run runs one command and returns what it printed.
-func run1(ctx context.Context, argv []string) (cost, string, error) {
+// runOne runs one command and returns what it printed.
+func runOne(ctx context.Context, argv []string) (cost, string, error) {
 	var c cost
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stderr = os.Stderr
@@ -180,7 +180,7 @@ func (b *copies) blocksync(ctx context.Context, to string, args ...string) (cost
 
 // report runs a blocksync --json.
 func (b *copies) report(ctx context.Context, argv []string) (cost, error) {
-	c, out, err := run1(ctx, argv)
+	c, out, err := runOne(ctx, argv)
 	if err != nil {
 		return c, err
 	}
@@ -195,7 +195,7 @@ func (b *copies) report(ctx context.Context, argv []string) (cost, error) {
 // rsync brings the copy up to date, both ends on this machine, over a pipe.
 func (b *copies) rsync(ctx context.Context, to string, args ...string) (cost, error) {
 	argv := append([]string{"rsync", "--inplace", "--no-whole-file", "--stats", "--no-h", "--fsync"}, args...)
-	c, out, err := run1(ctx, append(argv, b.path("src"), b.path(to)))
+	c, out, err := runOne(ctx, append(argv, b.path("src"), b.path(to)))
 	for _, m := range regexp.MustCompile(`Total bytes (?:sent|received): (\d+)`).FindAllStringSubmatch(out, -1) {
 		n, _ := strconv.ParseFloat(m[1], 64) // digits
 		c.wire += n
@@ -216,7 +216,7 @@ func (b *copies) desyncMake(ctx context.Context) (cost, error) {
 	if err := os.MkdirAll(b.path("store"), 0o700); err != nil {
 		return cost{}, err
 	}
-	c, _, err := run1(ctx, []string{b.desync, "make", "-s", b.path("store"), b.path("caibx"), b.path("src")})
+	c, _, err := runOne(ctx, []string{b.desync, "make", "-s", b.path("store"), b.path("caibx"), b.path("src")})
 	if err != nil {
 		return c, err
 	}

@@ -1,6 +1,7 @@
 package blockcopy_test
 
 import (
+	"crypto/sha256"
 	"io"
 	"net"
 	"testing"
@@ -65,3 +66,27 @@ func BenchmarkSum(b *testing.B) {
 }
 
 type justReader struct{ io.Reader }
+
+// BenchmarkHashes is what an index costs: reading, and a keyed HighwayHash-128
+// of each block.
+func BenchmarkHashes(b *testing.B) {
+	src := newDisk(benchSize)
+	fill(src.data, 7)
+	b.SetBytes(benchSize)
+	for b.Loop() {
+		require.NoError(b, blockcopy.Hashes(b.Context(), io.Discard, src, benchSize, [32]byte{1}))
+	}
+}
+
+// BenchmarkBlocksSHA256 is what it would cost with SHA-256, on one core and
+// without the reading.
+func BenchmarkBlocksSHA256(b *testing.B) {
+	src := newDisk(benchSize)
+	fill(src.data, 7)
+	b.SetBytes(benchSize)
+	for b.Loop() {
+		for at := 0; at < benchSize; at += blockcopy.BlockSize {
+			sha256.Sum256(src.data[at : at+blockcopy.BlockSize])
+		}
+	}
+}

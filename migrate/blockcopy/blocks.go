@@ -1,9 +1,6 @@
 package blockcopy
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
+import "encoding/binary"
 
 // blocksPerExtent is how many bits a blocks has.
 const blocksPerExtent = ExtentSize / BlockSize
@@ -14,13 +11,6 @@ type blocks [blocksPerExtent / 64]uint64
 func (b *blocks) add(i int)      { b[i/64] |= 1 << (i % 64) }
 func (b *blocks) remove(i int)   { b[i/64] &^= 1 << (i % 64) }
 func (b *blocks) has(i int) bool { return b[i/64]&(1<<(i%64)) != 0 }
-
-func (b *blocks) count() (n int) {
-	for _, word := range b {
-		n += bits.OnesCount64(word)
-	}
-	return n
-}
 
 // addTouched adds the blocks that the bytes from..to of the extent touch.
 func (b *blocks) addTouched(from, to int64) {

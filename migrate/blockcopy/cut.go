@@ -49,7 +49,7 @@ func cut(ctx context.Context, t Transfer, changes iter.Seq2[lvm.Extent, error], 
 	at := int64(-1)             // the extent that is being collected
 	var look, zeros blocks      // of it
 	flush := func() (ok bool) { // hands it over
-		ok = at < t.begin().Offset || yield(at, look, zeros)
+		ok = at < t.From.Offset || yield(at, look, zeros)
 		look, zeros = blocks{}, blocks{}
 		return ok
 	}

@@ -18,7 +18,14 @@ type Draft struct {
 	x    *Index
 	file *os.File
 	head indexHead
+	// What was learned of extents that follow each other, and is not written
+	// yet: see flush.
+	pages []byte
+	at    int64
 }
+
+// pagesLimit is how much of that there is at most, in bytes.
+const pagesLimit = 64 << 10
 
 // Draft begins a draft for t, whose Base must be the generation of the index
 // (ErrBase). One that lies about is replaced.
@@ -129,6 +136,9 @@ func (d *Draft) rewind(offset int64) error {
 			return err
 		}
 	}
+	if err := d.flush(); err != nil {
+		return err
+	}
 	d.head.To = Generation{}
 	return writePage(d.file, indexMagic, d.head)
 }
@@ -176,16 +186,46 @@ func (d *Draft) page(offset int64, p []byte) error {
 	return err
 }
 
-// learn writes the entries of the extent at offset.
+// learn takes the entries of the extent at offset. Before they are in the
+// file, which flush does, nothing of the extent may be sent.
 func (d *Draft) learn(offset int64, p []byte) error {
-	_, err := d.file.WriteAt(p, pageAt(offset))
+	at := pageAt(offset)
+	if len(d.pages) >= pagesLimit || at != d.at+int64(len(d.pages)) {
+		if err := d.flush(); err != nil {
+			return err
+		}
+		d.at = at
+	}
+	d.pages = append(d.pages, p...)
+	return nil
+}
+
+func (d *Draft) flush() error {
+	_, err := d.file.WriteAt(d.pages, d.at)
+	d.pages, d.at = d.pages[:0], d.at+int64(len(d.pages))
 	return err
+}
+
+// ahead is a writer of what is sent: what it is about is in the draft's file
+// before it goes to w.
+func (d *Draft) ahead(w io.Writer) io.Writer { return draftWriter{d, w} }
+
+type draftWriter struct {
+	d *Draft
+	w io.Writer
+}
+
+func (w draftWriter) Write(p []byte) (int, error) {
+	if err := w.d.flush(); err != nil {
+		return 0, fmt.Errorf("index: %w", err)
+	}
+	return w.w.Write(p)
 }
 
 // complete writes down what the receiver will hold, before it is told.
 func (d *Draft) complete(g Generation) error {
 	d.head.To = g
-	if err := d.file.Sync(); err != nil { // the entries, before the word that they are all
+	if err := errors.Join(d.flush(), d.file.Sync()); err != nil { // the entries, before the word that they are all
 		return err
 	}
 	return errors.Join(writePage(d.file, indexMagic, d.head), d.file.Sync())

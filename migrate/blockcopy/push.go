@@ -133,9 +133,12 @@ func (p *pusher) push(ctx context.Context, path string) error {
 		return err
 	}
 	if p.opts.Verify {
-		return p.verify(ctx)
+		if err := p.verify(ctx); err != nil {
+			return err
+		}
 	}
-	return nil
+	_, err = p.ask(request{Verb: verbClose})
+	return err
 }
 
 func (p *pusher) bring(ctx context.Context, o offer) error {

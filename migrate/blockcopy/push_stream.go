@@ -130,7 +130,11 @@ func (p *pusher) draft(x *Index, o offer) (*Draft, Transfer, error) {
 			err = d.Commit(o.Generation)
 		case o.Pending != nil && o.Pending.Key == was.Key && d.ready(*o.Pending) == nil:
 			p.report.How = ByResumed
-			return d, *o.Pending, d.Rewind(o.Pending.From.Offset)
+			from := o.Pending.From.Offset
+			if from < 0 || from > was.Size {
+				return nil, was, fmt.Errorf("%w: it is to go on at %d of %d", ErrStream, from, was.Size)
+			}
+			return d, *o.Pending, d.Rewind(from)
 		default:
 			err = d.Close()
 		}

@@ -34,7 +34,7 @@ func (r *Replica) delta(ctx context.Context, in io.Reader, t Transfer, end int64
 	if err := r.save(state); err != nil {
 		return stats, err
 	}
-	return stats, r.apply(context.WithoutCancel(ctx))
+	return stats, r.write(context.WithoutCancel(ctx), t)
 }
 
 // collect writes the stream to the redo log, from end on, and returns where it
@@ -49,21 +49,23 @@ func (r *Replica) collect(ctx context.Context, in io.Reader, t Transfer, end int
 			return stats, end, err
 		}
 	}
+	out := bufio.NewWriterSize(io.NewOffsetWriter(log, end), 256<<10)
 	f := newFrames(buffered(in), t)
-	var frame []byte // a header and its payload
+	var payload []byte
 	for {
-		if err := ctx.Err(); err != nil {
-			return stats, end, err
+		var h header
+		err := ctx.Err()
+		if err == nil {
+			h, payload, err = f.next(payload)
 		}
-		h, payload, err := f.next(frame)
+		if err != nil { // whole frames stay, for the transfer to go on
+			return stats, end, errors.Join(err, out.Flush())
+		}
+		_, err = out.Write(f.head[:])
+		if err == nil {
+			_, err = out.Write(payload)
+		}
 		if err != nil {
-			return stats, end, err
-		}
-		frame = payload
-		if _, err := log.WriteAt(f.head[:], end); err != nil {
-			return stats, end, err
-		}
-		if _, err := log.WriteAt(payload, end+headerSize); err != nil {
 			return stats, end, err
 		}
 		end += headerSize + int64(len(payload))
@@ -71,7 +73,7 @@ func (r *Replica) collect(ctx context.Context, in io.Reader, t Transfer, end int
 		stats.Next = f.at
 		if h.typ == typeEnd {
 			stats.Frames--
-			return stats, end, nil
+			return stats, end, out.Flush()
 		}
 	}
 }
@@ -117,7 +119,8 @@ func (r *Replica) reader(end int64) io.Reader {
 	return bufio.NewReaderSize(io.NewSectionReader(r.store.Log(), pageSize, max(end-pageSize, 0)), 256<<10)
 }
 
-// apply writes what the redo log holds; again, if it was at it before.
+// apply goes on with a delta that was being applied when this crashed. The redo
+// log is proven once more, before the first write.
 func (r *Replica) apply(ctx context.Context) error {
 	a := r.state.Applying
 	t, ok, err := r.logged()
@@ -127,14 +130,20 @@ func (r *Replica) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.prove(ctx, t, a.Length); err != nil { // before the first write
-		return fmt.Errorf("redo log: %w", err)
-	}
-	stats, err := Receive(ctx, r.reader(a.Length), r.dst, t, nil)
+	stats, err := r.prove(ctx, t, a.Length)
 	if err == nil && stats.Generation() != a.To {
-		err = fmt.Errorf("%w: the redo log is of %s, not %s", ErrStream, stats.Generation(), a.To)
+		err = fmt.Errorf("%w: it is of %s, not %s", ErrStream, stats.Generation(), a.To)
 	}
 	if err != nil {
+		return fmt.Errorf("redo log: %w", err)
+	}
+	return r.write(ctx, t)
+}
+
+// write brings what the redo log holds to the volume.
+func (r *Replica) write(ctx context.Context, t Transfer) error {
+	a := r.state.Applying
+	if _, err := Receive(ctx, r.reader(a.Length), r.dst, t, nil); err != nil {
 		return err
 	}
 	if err := r.save(State{Generation: a.To}); err != nil {

@@ -56,6 +56,14 @@ func newNights(t testing.TB) *nights {
 	return n
 }
 
+// again returns the same night on disks of its own.
+func (n *nights) again() *nights {
+	p, c := &power{left: -1}, *n
+	c.p, c.dst = p, simVolume{newSimDisk(p, n.old)}
+	c.store = &simStore{p: p, state: blockcopy.State{Generation: n.from}, log: newSimDisk(p, nil)}
+	return &c
+}
+
 func (n *nights) stream(t testing.TB, tr blockcopy.Transfer) []byte {
 	s, _ := stream(t, n.next, &blockcopy.SendOptions{Changes: blockcopy.Extents(n.list)}, tr)
 	return s
@@ -112,10 +120,10 @@ func (n *nights) finish(t testing.TB, r *blockcopy.Replica, when string) {
 // of the recovery after that. Whatever of the disks' caches survives, the
 // replica holds the old generation or the new one.
 func TestNeverHalf(t *testing.T) {
-	points := 0
+	night, points := newNights(t), 0
 	for _, chance := range []float64{0, 0.5, 1} {
 		for k, crashed := 0, true; crashed; k++ {
-			n := newNights(t)
+			n := night.again()
 			crashed = n.crash(k, chance, func() error {
 				r, err := blockcopy.OpenReplica(t.Context(), n.dst, n.store)
 				if err != nil {
@@ -155,10 +163,10 @@ func TestNeverHalf(t *testing.T) {
 // TestDeltaCutAnywhere cuts the connection at each byte of a delta: the replica
 // keeps the old generation, and goes on without a frame twice.
 func TestDeltaCutAnywhere(t *testing.T) {
-	n := newNights(t)
+	night := newNights(t)
 	frames := int64(4)
-	for cut := 0; cut < len(n.delta); cut += 1 + len(n.delta)/80 {
-		n := newNights(t)
+	for cut := 0; cut < len(night.delta); cut += 1 + len(night.delta)/60 {
+		n := night.again()
 		r := n.open(t)
 		got, err := r.Receive(t.Context(), bytes.NewReader(n.delta[:cut]), n.tr)
 		require.ErrorIs(t, err, blockcopy.ErrStream)

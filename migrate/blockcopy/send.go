@@ -51,7 +51,11 @@ func Send(ctx context.Context, w io.Writer, src io.ReaderAt, t Transfer, opts *S
 			return Stats{}, fmt.Errorf("send: %w", err)
 		}
 	}
-	s := sender{t: t, src: src, opts: opts, at: t.begin(), out: bufio.NewWriterSize(limited(ctx, w, opts.Limit), 128<<10)}
+	w = limited(ctx, w, opts.Limit)
+	if opts.Index != nil {
+		w = opts.Index.ahead(w)
+	}
+	s := sender{t: t, src: src, opts: opts, at: t.begin(), out: bufio.NewWriterSize(w, 128<<10)}
 	err := s.run(ctx)
 	s.stats.Next = s.at
 	return s.stats, err
@@ -112,9 +116,9 @@ func (s *sender) run(ctx context.Context) error {
 	return s.end()
 }
 
-// write sends the frames in order. What the index learns is on its way to the
-// disk before the frame is on its way to the receiver, so that a sender that
-// is killed knows afterwards at least what the receiver has.
+// write sends the frames in order. What the index learns is in its file before
+// the frame is on its way to the receiver, so that a sender that is killed knows
+// afterwards at least what the receiver has.
 func (s *sender) write(ctx context.Context, ordered <-chan *piece, free chan<- *piece) error {
 	for p := range ordered {
 		<-p.done

@@ -91,6 +91,10 @@ func (s *session) answer(ctx context.Context, req request, open func(context.Con
 	case req.Verb == verbSum:
 		sum, err := Sum(ctx, s.target.Volume, s.size)
 		return &reply{Sum: sum[:]}, err
+	case req.Verb == verbClose:
+		err := s.target.Close()
+		s.target = nil
+		return &reply{}, err
 	}
 	return nil, fmt.Errorf("%w: a request %q", ErrStream, req.Verb)
 }

@@ -37,6 +37,7 @@ const (
 	verbHashes  = "hashes"  // answered with the entries of the target, not with a reply
 	verbReceive = "receive" // a stream follows
 	verbSum     = "sum"
+	verbClose   = "close" // answered when another sender may come
 )
 
 type request struct {
