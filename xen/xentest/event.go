@@ -58,7 +58,7 @@ func (f *Fake) event(id uuid.UUID, why xen.Reason) error {
 	if d.state == xen.Dying || f.domains[d.id] != d {
 		return nil // destroyed, or the host lost its power, meanwhile
 	}
-	switch d.after(why) {
+	switch f.after(d, why) {
 	case "preserve":
 		d.setState(shutState(why))
 		d.reason = why

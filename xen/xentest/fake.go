@@ -51,6 +51,7 @@ type Fake struct {
 	deaf    map[uuid.UUID]bool
 	linger  map[uuid.UUID]bool // becomes a zombie when it ends
 	faults  []fault
+	alone   map[*domain]bool // see LoseMonitor
 }
 
 var _ interface {
@@ -165,6 +166,7 @@ func (f *Fake) remove(d *domain, why xen.Reason) {
 		return
 	}
 	delete(f.domains, d.id)
+	delete(f.alone, d)
 }
 
 // do runs one verb with the faults that were asked for around it.
