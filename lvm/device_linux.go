@@ -188,7 +188,7 @@ func (d *device) control(do func(fd uintptr) error) error {
 	if err := raw.Control(func(fd uintptr) { failure = do(fd) }); err != nil {
 		return err
 	}
-	if errno, ok := failure.(syscall.Errno); ok {
+	if errno := syscall.Errno(0); errors.As(failure, &errno) {
 		return &os.PathError{Op: "control", Path: d.file.Name(), Err: errno}
 	}
 	return failure

@@ -21,8 +21,9 @@ type DialOptions struct {
 	// it empty.
 	Name      string
 	Keepalive Keepalive
-	// Within is how long the other side may take to answer the first call;
-	// 0 is 30 s.
+	// Within is how long it may take until the other side has answered the
+	// first call, ssh's handshake and what Serve does first included; 0 is two
+	// minutes.
 	Within time.Duration
 	Log    *slog.Logger // yamux's lines at Debug; nil is silent
 }
@@ -36,6 +37,7 @@ type DialOptions struct {
 // finished there.
 type Remote struct {
 	mux  *yamux.Session
+	line *pulse
 	name string
 }
 
@@ -58,19 +60,20 @@ func dial(ctx context.Context, conn io.ReadWriteCloser, opts *DialOptions) (*Rem
 		log = slog.New(slog.DiscardHandler)
 	}
 	if within == 0 {
-		within = 30 * time.Second
+		within = 2 * time.Minute
 	}
-	conn = pump(conn)
-	if err := greet(ctx, conn, within); err != nil {
-		conn.Close()
+	line := pump(conn)
+	if err := greet(ctx, line, within); err != nil {
+		line.Close()
 		return nil, err
 	}
-	mux, err := yamux.Client(conn, muxConfig(opts.Keepalive, log))
+	mux, err := yamux.Client(line, muxConfig(log))
 	if err != nil {
-		conn.Close()
+		line.Close()
 		return nil, err
 	}
-	r := &Remote{mux: mux, name: "the other host"}
+	go line.pulse.watch(mux, opts.Keepalive)
+	r := &Remote{mux: mux, line: &line.pulse, name: "the other host"}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	var hello helloArgs
@@ -190,6 +193,9 @@ func send(w io.Writer, c call) error {
 func (r *Remote) lost(err error) error {
 	if errors.Is(err, ErrProtocol) {
 		return fmt.Errorf("%s: %w", r.name, err)
+	}
+	if r.line.stopped.Load() {
+		return fmt.Errorf("%s: %w: no sign of life", r.name, ErrUnreachable)
 	}
 	return fmt.Errorf("%s: %w: %w", r.name, ErrUnreachable, err)
 }

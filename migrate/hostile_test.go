@@ -28,7 +28,7 @@ type raw struct {
 func newRaw(t *testing.T, w world) raw {
 	conn, err := w.Connect("curacao", "islay")
 	require.NoError(t, err)
-	go io.WriteString(conn, "XENHOST1")
+	go func() { _, _ = io.WriteString(conn, "XENHOST1") }()
 	_, err = io.ReadFull(conn, make([]byte, 8))
 	require.NoError(t, err)
 	config := yamux.DefaultConfig()
@@ -173,7 +173,7 @@ func FuzzServe(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		conn, err := w.Connect("curacao", "islay")
 		require.NoError(t, err)
-		go io.Copy(io.Discard, conn)
+		go func() { _, _ = io.Copy(io.Discard, conn) }()
 		_ = conn.SetDeadline(time.Now().Add(time.Second))
 		_, _ = conn.Write(in)
 		conn.Close()

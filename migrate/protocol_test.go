@@ -143,8 +143,8 @@ func TestBanner(t *testing.T) {
 	for _, says := range []string{"Welcome to islay!\n", "bash:", "SSH-2.0-OpenSSH_9.2\r\n"} {
 		a, b := net.Pipe()
 		go func() {
-			go io.Copy(io.Discard, b)
-			io.WriteString(b, says)
+			go func() { _, _ = io.Copy(io.Discard, b) }()
+			_, _ = io.WriteString(b, says)
 			b.Close()
 		}()
 		_, err := migrate.Dial(t.Context(), a, nil)

@@ -11,6 +11,7 @@ import (
 // no Read. A dead peer would else keep its guests held.
 type pumped struct {
 	conn    io.ReadWriteCloser
+	pulse   pulse
 	in      *io.PipeReader
 	out     *io.PipeWriter
 	flushed chan struct{} // closed when nothing more is written to conn
@@ -24,13 +25,14 @@ func pump(conn io.ReadWriteCloser) *pumped {
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
 	p := &pumped{conn: conn, in: inR, out: outW, flushed: make(chan struct{})}
+	line := counted{conn, &p.pulse}
 	go func() {
-		_, err := io.CopyBuffer(inW, struct{ io.Reader }{conn}, make([]byte, 256<<10))
+		_, err := io.CopyBuffer(inW, struct{ io.Reader }{line}, make([]byte, 256<<10))
 		inW.CloseWithError(err) // nil is io.EOF
 	}()
 	go func() {
 		defer close(p.flushed)
-		_, err := io.CopyBuffer(struct{ io.Writer }{conn}, outR, make([]byte, 256<<10))
+		_, err := io.CopyBuffer(struct{ io.Writer }{line}, outR, make([]byte, 256<<10))
 		outR.CloseWithError(err)
 	}()
 	return p

@@ -69,7 +69,7 @@ func (r *Remote) talkHold(stream *yamux.Stream, id uuid.UUID, hold *uint64) erro
 func (s *remoteSide) Close() error {
 	err := s.stream.Close()
 	_ = s.stream.SetReadDeadline(time.Now().Add(time.Minute))
-	io.Copy(io.Discard, s.stream) // ends when the other side closes it, or with the connection
+	_, _ = io.Copy(io.Discard, s.stream) // ends when the other side closes it, or with the connection
 	return err
 }
 

@@ -43,16 +43,17 @@ func Serve(ctx context.Context, h *host.Host, conn io.ReadWriteCloser, opts *Ser
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	conn = pump(conn)
-	if err := greet(ctx, conn, 30*time.Second); err != nil {
-		conn.Close()
+	line := pump(conn)
+	if err := greet(ctx, line, 30*time.Second); err != nil {
+		line.Close()
 		return &Error{Op: "serve", Name: h.Name(), Err: err}
 	}
-	mux, err := yamux.Server(conn, muxConfig(opts.Keepalive, log))
+	mux, err := yamux.Server(line, muxConfig(log))
 	if err != nil {
-		conn.Close()
+		line.Close()
 		return &Error{Op: "serve", Name: h.Name(), Err: err}
 	}
+	go line.pulse.watch(mux, opts.Keepalive)
 	if _, err := h.Refence(ctx); err != nil {
 		log.Warn("what was handed away could not be fenced again", "err", err)
 	}
@@ -65,7 +66,10 @@ func Serve(ctx context.Context, h *host.Host, conn io.ReadWriteCloser, opts *Ser
 	if stopWatch() { // else ctx's end is closing it, which a conn that can not be closed may hold up
 		mux.Close()
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, yamux.ErrSessionShutdown) {
+	switch {
+	case line.pulse.stopped.Load():
+		err = fmt.Errorf("%w: no sign of life", ErrUnreachable)
+	case errors.Is(err, io.EOF) || errors.Is(err, yamux.ErrSessionShutdown):
 		return nil
 	}
 	return &Error{Op: "serve", Name: h.Name(), Err: err}
@@ -144,10 +148,10 @@ func (s *session) answer(ctx context.Context, req request, stream *yamux.Stream)
 	default:
 		go func() { // ends with the call: see the deadline below
 			var b [1]byte
-			stream.Read(b[:])
+			_, _ = stream.Read(b[:])
 			cancel()
 		}()
-		defer stream.SetReadDeadline(time.Unix(1, 0))
+		defer func() { _ = stream.SetReadDeadline(time.Unix(1, 0)) }()
 	}
 	if req.Verb == verbHello {
 		return s.hello(req)

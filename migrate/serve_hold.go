@@ -42,7 +42,7 @@ func (s *session) hold(ctx context.Context, req request, stream *yamux.Stream) (
 	err = writeMessage(stream, reply{Result: fmt.Appendf(nil, "%d", id)})
 	if err == nil {
 		var b [1]byte
-		stream.Read(b[:]) // returns when the peer closes it, or says what it must not
+		_, _ = stream.Read(b[:]) // returns when the peer closes it, or says what it must not
 	}
 	s.mu.Lock()
 	delete(s.holds, id)

@@ -27,24 +27,31 @@ const (
 // Keepalive says how soon a dead connection is noticed; every call on it then
 // ends with ErrUnreachable.
 type Keepalive struct {
-	// Every is how long a connection may be silent before it is asked for a
-	// sign of life; 0 is 10 s.
+	// Every is how often the other side is asked for a sign of life; 0 is 10 s.
 	Every time.Duration
-	// Within is how long the answer, and any write, may take; 0 is 15 s.
+	// Within is how long nothing may arrive, and nothing of what is to be sent
+	// leave, after that; 0 is 30 s. A line that is slow is not dead.
 	Within time.Duration
 }
 
-// muxConfig sets up yamux: one stream a call.
-func muxConfig(k Keepalive, log *slog.Logger) *yamux.Config {
+func (k Keepalive) withDefaults() Keepalive {
+	if k.Every <= 0 {
+		k.Every = 10 * time.Second
+	}
+	if k.Within <= 0 {
+		k.Within = 30 * time.Second
+	}
+	return k
+}
+
+// muxConfig sets up yamux: one stream a call. Its own time-outs count how long
+// a frame waits, also behind a copy; pulse.watch ends a dead session instead.
+func muxConfig(log *slog.Logger) *yamux.Config {
 	c := yamux.DefaultConfig()
-	c.KeepAliveInterval, c.ConnectionWriteTimeout = 10*time.Second, 15*time.Second
-	if k.Every > 0 {
-		c.KeepAliveInterval = k.Every
-	}
-	if k.Within > 0 {
-		c.ConnectionWriteTimeout = k.Within
-	}
-	c.MaxStreamWindowSize = 4 << 20
+	c.EnableKeepAlive, c.ConnectionWriteTimeout, c.StreamOpenTimeout = false, 24*time.Hour, 0
+	// What is on the way is at most this. The other side says so for each half
+	// of it that it has taken, so a line of 26 kB/s is still seen to move.
+	c.MaxStreamWindowSize = 1 << 20
 	c.LogOutput, c.Logger = nil, muxLog{log}
 	return c
 }

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -74,6 +75,6 @@ func (k *kernel) unplug(old, now Guest) error {
 }
 
 func absent(err error) bool {
-	_, ok := err.(netlink.LinkNotFoundError)
-	return ok
+	var gone netlink.LinkNotFoundError
+	return errors.As(err, &gone)
 }

@@ -195,7 +195,7 @@ func (w *world) provision(g guest) {
 // acknowledges waits until the guest has made n durable records more.
 func (w *world) acknowledges(g guest, n uint64) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Minute)
 	defer cancel()
 	require.NoError(w.t, w.observer.Wait(ctx, g.name, w.observer.Acked(g.name)+n))
 }
@@ -212,7 +212,7 @@ func (w *world) answers(g guest, h *xenlab.Host) {
 		var err error
 		body, err = w.lab.Internet().Get(ctx, url)
 		require.NoError(c, err)
-	}, 2*time.Minute, time.Second, url)
+	}, 10*time.Minute, time.Second, url)
 	require.Contains(t, string(body), "hello from "+g.name)
 	t.Logf("%s: %s", url, bytes.TrimSpace(body))
 }

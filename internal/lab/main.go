@@ -28,7 +28,7 @@ func main() {
 	if err == nil {
 		return
 	}
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && err == error(exit) {
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && err == error(exit) { //nolint:errorlint // wrapped, it has something to say
 		os.Exit(exit.ExitCode()) // of ssh, and what ran there has said why
 	}
 	fmt.Fprintln(os.Stderr, err)

@@ -20,7 +20,7 @@ import (
 // a path is there exactly while its volume is active.
 func TestAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp("", "lvmtest")
+		dir, err := os.MkdirTemp("", "lvmtest") //nolint:usetesting // one a run, and gone after it
 		require.NoError(t, err)
 		defer os.RemoveAll(dir)
 		const extent = 64 << 10

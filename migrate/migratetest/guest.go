@@ -34,7 +34,11 @@ func (m *Machine) program(ctx context.Context, g *xentest.Guest) {
 			w.violation("guest %s on %s: its disk: %v", id, m.Name, err)
 			return
 		}
-		defer m.Volumes.Release(volume)
+		defer func() {
+			if err := m.Volumes.Release(volume); err != nil {
+				w.violation("guest %s on %s: its disk went away under it: %v", id, m.Name, err)
+			}
+		}()
 	}
 	disk, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {

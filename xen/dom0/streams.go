@@ -125,7 +125,7 @@ func (s *streams) finish(ctx context.Context, delay time.Duration, cut bool) err
 	}
 	for fed != nil || drained != nil || told != nil {
 		select {
-		case <-fed:
+		case <-fed: //nolint:errcheck // the command has ended: what it did not read is no error
 			fed = nil
 		case stdout = <-drained:
 			drained = nil
@@ -200,7 +200,7 @@ type output struct {
 // is in the pipe: the command wrote that before it ended.
 func (o *output) drain() {
 	if err := o.copy(o.pipe); errors.Is(err, os.ErrDeadlineExceeded) {
-		o.copy(io.LimitReader(o.pipe, o.pending()))
+		_ = o.copy(io.LimitReader(o.pipe, o.pending())) // what fails is in o.failed
 	}
 	o.done <- o.failed
 }

@@ -125,7 +125,7 @@ func (h *Host) stop(ctx context.Context, signal unix.Signal) error {
 	if err != nil {
 		return nil // gone meanwhile
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	if err := unix.PidfdSendSignal(fd, signal, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("lab: stop %s: %w", h.machine.Name, err)
 	}
