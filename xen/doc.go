@@ -14,11 +14,20 @@
 //	...
 //	how, err := driver.Shutdown(ctx, spec.UUID, nil) // xen.Clean or xen.Destroyed
 //
+// What a driver can do beyond that is a role each, to be asked for by a type
+// assertion: [Saver], [Devices], [Media], [Resizer], [Scheduler], [Configurer],
+// [Rebooter], [Consoler], [Screener]. [Featurer] tells what differs from host
+// to host.
+//
+//	if saver, ok := driver.(xen.Saver); ok {
+//		err = saver.Save(ctx, spec.UUID, w, &xen.SaveOptions{Then: xen.Running})
+//	}
+//
 // The identity of a domain is its UUID. A domid lasts until the next reboot of
 // the guest, and a name can be changed while the domain runs.
 //
 // Every verb reads back what it did, because xl's exit codes can not be
 // trusted. Errors are *[Error] and carry a word to test with errors.Is:
 // fs.ErrNotExist, fs.ErrExist, [ErrInvalid], [ErrNoMemory], [ErrBusy],
-// [ErrDirty] or a context error.
+// [ErrDirty], [ErrNoAnswer], errors.ErrUnsupported or a context error.
 package xen

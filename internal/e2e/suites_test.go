@@ -15,7 +15,8 @@ func TestSuites(t *testing.T) {
 	lab := xenlab.Start(t)
 	for host, suites := range map[string][]struct{ pkg, run string }{
 		"curacao": {{"lvm", lvmShare}},
-		"islay":   {{"xen/xl", "TestLive|TestDryRun"}, {"network", "(TestLinux|TestPackets|TestKilledBetweenTables)/iptables-nft"}, {"shaping", "TestFairQueues|TestRouted|TestLinux/(what_is_set|a_plan|queues|a_vif_that)"}},
+		"islay": {{"xen/xl", "TestLive|TestDryRun"}, {"xen/xl", xlShare}, {"network", "(TestLinux|TestPackets|TestKilledBetweenTables)/iptables-nft"},
+			{"shaping", "TestFairQueues|TestRouted|TestLinux/(what_is_set|a_plan|queues|a_vif_that)"}},
 	} {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()
@@ -28,6 +29,10 @@ func TestSuites(t *testing.T) {
 		})
 	}
 }
+
+// Of xl's other roles this is the quick half of one group; its TestLabFull runs
+// all.
+const xlShare = "TestRolesLive/PVH/sizes/^(memory|vcpus|share)$"
 
 const lvmShare = "TestDom0(Content|CrashInWipe)/" +
 	"(created|no_remains|create_finishes|skip_keeps|changed$|changed_thin|snapshot_overflows|thin_snapshot|half-way)"

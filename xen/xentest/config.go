@@ -70,6 +70,9 @@ func (f *Fake) Reboot(ctx context.Context, id uuid.UUID, _ *xen.RebootOptions) (
 		if d = f.find(id); d == nil || d.state == xen.Dying {
 			return fmt.Errorf("it went down for a reboot, and is gone: %w", fs.ErrNotExist)
 		}
+		if d.state != xen.Running {
+			return fmt.Errorf("it is %s, and nothing starts it again: %w", d.state, xen.ErrBusy)
+		}
 		again = d.view()
 		return nil
 	})

@@ -58,7 +58,7 @@ func (f *Fake) opens(path string) error {
 		return nil
 	}
 	if _, err := os.Stat(path); err != nil {
-		return fmt.Errorf("%w: %v", xen.ErrInvalid, err)
+		return fmt.Errorf("%w: %v", xen.ErrInvalid, err) //nolint:errorlint // not fs.ErrNotExist: that is the domain
 	}
 	return nil
 }

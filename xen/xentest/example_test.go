@@ -142,3 +142,23 @@ func ExampleFake_SendTo() {
 	// Name                        ID    Mem VCPUs  State
 	// web1                         1    128     1  r-----
 }
+
+// An HVM domain has a CD-ROM drive; others read an image as a disk.
+func ExampleFake_Insert() {
+	ctx := context.Background()
+	host := xentest.New(&xentest.Options{AnyDisk: true})
+	spec := xen.Spec{Name: "web1", UUID: uuid.New(), Type: xen.PVH, Memory: 128 << 20, VCPUs: 1, Kernel: "/boot/vmlinuz"}
+	if _, err := host.Create(ctx, spec, nil); err != nil {
+		fmt.Println(err)
+	}
+	err := host.Insert(ctx, spec.UUID, "hdc", "/srv/rescue.iso")
+	if errors.Is(err, errors.ErrUnsupported) {
+		err = host.AttachDisk(ctx, spec.UUID, xen.Disk{Dev: "xvdp", Path: "/dev/guests/rescue-iso", ReadOnly: true})
+	}
+	fmt.Println(err)
+	now, err := host.Config(ctx, spec.UUID)
+	fmt.Println(now.Disks, err)
+	// Output:
+	// <nil>
+	// [{xvdp /dev/guests/rescue-iso true false}] <nil>
+}

@@ -45,8 +45,10 @@ type Guest struct {
 
 func newGuest(spec xen.Spec) *Guest {
 	ctx, ask := context.WithCancel(context.Background())
+	console := newTTY()
+	context.AfterFunc(ctx, func() { console.set(&console.down) })
 	return &Guest{
-		spec: spec.Clone(), console: newTTY(), ctx: ctx, ask: ask,
+		spec: spec.Clone(), console: console, ctx: ctx, ask: ask,
 		dead: make(chan struct{}), over: make(chan struct{}), running: make(chan struct{}),
 	}
 }
@@ -81,8 +83,8 @@ func (g *Guest) Memory() []byte {
 }
 
 // Console is the guest's side of its console. Write never waits: what nobody
-// reads is kept up to 64 KiB. Read waits for what Fake.Console gets written,
-// and ends with the guest.
+// reads is kept up to 64 KiB. Read waits for what Fake.Console gets written, and
+// ends with io.EOF when the guest is to go down.
 func (g *Guest) Console() io.ReadWriter { return guestSide{g.console} }
 
 // Disk returns the path behind a device as xvda, or "" if there is none.

@@ -45,7 +45,8 @@ func HostileStrings() []string {
 }
 
 // HostileSpecs returns base with s in each of its string fields in turn, by the
-// name of the field. base needs a disk, a vif and a line of CPUID.
+// name of the field. base needs a disk and a vif; the first line of its CPUID is
+// a field if there is one.
 func HostileSpecs(base xen.Spec, s string) map[string]xen.Spec {
 	specs := make(map[string]xen.Spec)
 	for name, field := range map[string]func(*xen.Spec) *string{
@@ -58,17 +59,26 @@ func HostileSpecs(base xen.Spec, s string) map[string]xen.Spec {
 		"on_reboot":   func(x *xen.Spec) *string { return &x.OnReboot },
 		"on_crash":    func(x *xen.Spec) *string { return &x.OnCrash },
 		"boot":        func(x *xen.Spec) *string { return &x.Boot },
-		"cpuid":       func(x *xen.Spec) *string { return &x.CPUID[0] },
+		"cpuid":       func(x *xen.Spec) *string { return first(x.CPUID) },
 		"disks.dev":   func(x *xen.Spec) *string { return &x.Disks[0].Dev },
 		"disks.path":  func(x *xen.Spec) *string { return &x.Disks[0].Path },
 		"vifs.name":   func(x *xen.Spec) *string { return &x.Vifs[0].Name },
 		"vifs.bridge": func(x *xen.Spec) *string { return &x.Vifs[0].Bridge },
 	} {
 		spec := base.Clone()
-		*field(&spec) = s
-		specs[name] = spec
+		if at := field(&spec); at != nil {
+			*at = s
+			specs[name] = spec
+		}
 	}
 	return specs
+}
+
+func first(lines []string) *string {
+	if len(lines) == 0 {
+		return nil
+	}
+	return &lines[0]
 }
 
 // hostile gives every hostile string to every field. What Validate lets pass

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -92,7 +93,7 @@ func readPages(r io.Reader) (spec xen.Spec, err error) {
 		return spec, err
 	}
 	if err := json.Unmarshal(text, &spec); err != nil {
-		return spec, fmt.Errorf("%w: %v", xen.ErrInvalid, err)
+		return spec, fmt.Errorf("%w: %w", xen.ErrInvalid, err)
 	}
 	_, err = io.CopyN(io.Discard, r, filler)
 	return spec, whole(err)
@@ -133,7 +134,7 @@ func readFixed(r io.Reader, want string) error {
 
 // whole makes an end in the middle an error of its own.
 func whole(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

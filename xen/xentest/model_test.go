@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,7 +27,14 @@ type model struct {
 	host   *xentest.Fake
 	specs  []xen.Spec
 	runs   map[uuid.UUID]xen.Domain
+	more   map[uuid.UUID][]xen.Disk // attached
 	lastID int
+}
+
+// gone forgets a guest.
+func (m *model) gone(id uuid.UUID) {
+	delete(m.runs, id)
+	delete(m.more, id)
 }
 
 func (m *model) draw(t *rapid.T) xen.Spec { return rapid.SampledFrom(m.specs).Draw(t, "guest") }
@@ -52,6 +60,7 @@ func (m *model) create(t *rapid.T) {
 		taken = taken || other.UUID == spec.UUID || other.Name == spec.Name
 		for _, s := range m.specs {
 			busy = busy || s.UUID == other.UUID && s.Disks[0].Path == spec.Disks[0].Path
+			busy = busy || slices.ContainsFunc(m.more[other.UUID], func(d xen.Disk) bool { return d.Path == spec.Disks[0].Path })
 		}
 	}
 	switch {
@@ -104,7 +113,7 @@ func (m *model) end(t *rapid.T) {
 	how, err := m.host.Shutdown(context.Background(), id, nil)
 	if m.expect(t, id, err) {
 		require.Equal(t, want, how)
-		delete(m.runs, id)
+		m.gone(id)
 	}
 }
 
@@ -132,12 +141,18 @@ func (m *model) check(t *rapid.T) {
 		want := m.runs[d.UUID]
 		want.CPUTime, d.CPUTime = 0, 0
 		require.Equal(t, want, d)
+		spec, err := m.host.Config(context.Background(), d.UUID)
+		require.NoError(t, err)
+		require.Len(t, spec.Disks, 1+len(m.more[d.UUID]))
+		for i, disk := range m.more[d.UUID] {
+			require.Equal(t, disk, spec.Disks[1+i])
+		}
 	}
 }
 
 func TestFakeHoldsToItsModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{host: xentest.New(&xentest.Options{Memory: 1 << 30, AnyDisk: true}), runs: make(map[uuid.UUID]xen.Domain)}
+		m := &model{host: xentest.New(&xentest.Options{Memory: 1 << 30, AnyDisk: true}), runs: make(map[uuid.UUID]xen.Domain), more: make(map[uuid.UUID][]xen.Disk)}
 		for i, name := range []string{"a", "b", "c", "a"} {
 			s := guest(name)
 			s.Memory = int64(128<<i) << 20
@@ -153,16 +168,19 @@ func TestFakeHoldsToItsModel(t *testing.T) {
 			"rename":  m.rename,
 			"end":     m.end,
 			"reboot":  m.reboot,
+			"attach":  m.attach,
+			"detach":  m.detach,
+			"carry":   m.carry,
 			"destroy": func(t *rapid.T) {
 				id := m.draw(t).UUID
 				if m.expect(t, id, m.host.Destroy(context.Background(), id)) {
-					delete(m.runs, id)
+					m.gone(id)
 				}
 			},
 			"power": func(*rapid.T) {
 				m.host.PowerOff()
 				m.host.PowerOn()
-				m.runs, m.lastID = make(map[uuid.UUID]xen.Domain), 0
+				m.runs, m.more, m.lastID = make(map[uuid.UUID]xen.Domain), make(map[uuid.UUID][]xen.Disk), 0
 			},
 		})
 	})

@@ -13,7 +13,8 @@ import (
 
 // Save implements xen.Saver. What is written is about 256 KiB of a format of
 // its own, with what the guest's Program remembers (Guest.Remember). A deaf
-// guest does not suspend.
+// guest does not suspend. As with Xen before 4.20 a domain that was suspended
+// and goes on has lost its monitor (see LoseMonitor), after SendTo too.
 func (f *Fake) Save(ctx context.Context, id uuid.UUID, w io.Writer, opts *xen.SaveOptions) error {
 	var then xen.State
 	if opts != nil {
@@ -75,6 +76,10 @@ func (f *Fake) resume(d *domain, to xen.State, why error) error {
 	}
 	d.setState(to)
 	d.reason = ""
+	if f.alone == nil {
+		f.alone = make(map[*domain]bool)
+	}
+	f.alone[d] = true
 	if to == xen.Running {
 		d.guest.resume()
 	}

@@ -17,6 +17,7 @@ type tty struct {
 	out   []byte // written by the guest
 	in    []byte // written to the guest
 	echos bool   // nobody reads in: it comes back
+	down  bool   // the guest goes down: it reads no more
 	over  bool   // its domain is gone
 }
 
@@ -29,10 +30,12 @@ func newTTY() *tty {
 // most is how much a console keeps of what nobody reads.
 const most = 64 << 10
 
-func (t *tty) end() {
+func (t *tty) end() { t.set(&t.over) }
+
+func (t *tty) set(flag *bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.over = true
+	*flag = true
 	t.moved.Broadcast()
 }
 
@@ -52,11 +55,11 @@ func (t *tty) put(queue *[]byte, p []byte) {
 	t.moved.Broadcast()
 }
 
-// take waits for data in queue, for the end of the domain, or for closed.
-func (t *tty) take(queue *[]byte, p []byte, closed *bool) (int, error) {
+// take waits for data in queue, or for one of the ends.
+func (t *tty) take(queue *[]byte, p []byte, end, closed *bool) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for len(*queue) == 0 && !t.over && !*closed {
+	for len(*queue) == 0 && !*end && !*closed {
 		t.moved.Wait()
 	}
 	switch {
@@ -73,7 +76,7 @@ func (t *tty) take(queue *[]byte, p []byte, closed *bool) (int, error) {
 // guestSide is what the Program has of it.
 type guestSide struct{ *tty }
 
-func (g guestSide) Read(p []byte) (int, error) { return g.take(&g.in, p, new(bool)) }
+func (g guestSide) Read(p []byte) (int, error) { return g.take(&g.in, p, &g.down, new(bool)) }
 
 func (g guestSide) Write(p []byte) (int, error) {
 	g.put(&g.out, p)
@@ -86,7 +89,7 @@ type hostSide struct {
 	closed bool // guarded by mu
 }
 
-func (h *hostSide) Read(p []byte) (int, error) { return h.take(&h.out, p, &h.closed) }
+func (h *hostSide) Read(p []byte) (int, error) { return h.take(&h.out, p, &h.over, &h.closed) }
 
 func (h *hostSide) Write(p []byte) (int, error) {
 	h.mu.Lock()
