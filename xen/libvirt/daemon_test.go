@@ -43,6 +43,11 @@ const (
 	procSchedParams  = 57
 	procSchedType    = 56
 	procSetSched     = 219
+	procMaxMemory    = 17
+	procVCPUs        = 20
+	procSetVCPUs     = 199
+	procGetVCPUs     = 200
+	procSetMemory    = 204
 )
 
 // daemon is a libvirtd that misbehaves as a test wants. What is not answered

@@ -42,6 +42,7 @@ type Limits struct {
 	Create   time.Duration // 180 s
 	Shutdown time.Duration // until the guest has said that it heard: 75 s
 	Destroy  time.Duration // until the domain is off the list: 120 s
+	Resize   time.Duration // until the guest has taken or given memory or vCPUs: 60 s
 }
 
 // Driver speaks to one libvirtd. It is safe for concurrent use: verbs on one
@@ -71,6 +72,7 @@ func New(opts *Options) *Driver {
 		{&d.opts.Limits.Create, 3 * time.Minute},
 		{&d.opts.Limits.Shutdown, 75 * time.Second},
 		{&d.opts.Limits.Destroy, 2 * time.Minute},
+		{&d.opts.Limits.Resize, time.Minute},
 	} {
 		if *def.field == 0 {
 			*def.field = def.value

@@ -47,6 +47,16 @@ func (d *Driver) missing(ctx context.Context) (verbs []string, err error) {
 			_, err := l.DomainRename(nobody(), rpc.OptString{"nobody2"}, 0)
 			return err
 		}},
+		{"set memory", func(l *rpc.Libvirt) error {
+			return l.DomainSetMemoryFlags(nobody(), 1, uint32(rpc.DomainMemLive))
+		}},
+		{"set vcpus", func(l *rpc.Libvirt) error {
+			return l.DomainSetVcpusFlags(nobody(), 1, uint32(rpc.DomainVCPULive))
+		}},
+		{"pin", func(l *rpc.Libvirt) error { return l.DomainPinVcpu(nobody(), 0, []byte{1}) }},
+		{"set share", func(l *rpc.Libvirt) error {
+			return l.DomainSetSchedulerParametersFlags(nobody(), shareParams(xen.Share{Weight: 1}), uint32(rpc.DomainAffectLive))
+		}},
 	} {
 		err := d.call(ctx, d.opts.Limits.Query, verb.ask)
 		switch {

@@ -56,6 +56,13 @@ func verbs(d *Driver, spec xen.Spec) map[string]func(ctx context.Context) error 
 		"check":    func(ctx context.Context) error { return d.Check(ctx, spec) },
 		"info":     func(ctx context.Context) error { _, err := d.Info(ctx); return err },
 		"features": func(ctx context.Context) error { _, err := d.Features(ctx); return err },
+
+		"set memory": func(ctx context.Context) error { return d.SetMemory(ctx, id, 64<<20) },
+		"set vcpus":  func(ctx context.Context) error { return d.SetVCPUs(ctx, id, 1) },
+		"vcpus":      func(ctx context.Context) error { _, err := d.VCPUs(ctx, id); return err },
+		"pin":        func(ctx context.Context) error { return d.Pin(ctx, id, 0, nil, nil) },
+		"share":      func(ctx context.Context) error { _, err := d.Share(ctx, id); return err },
+		"set share":  func(ctx context.Context) error { return d.SetShare(ctx, id, xen.Share{Weight: 1}) },
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	rpc "github.com/digitalocean/go-libvirt"
@@ -49,8 +48,7 @@ func (d *Driver) info(ctx context.Context) (info xen.HostInfo, err error) {
 			return err
 		}
 		info.CPUs = int(cpus)
-		info.TotalMemory = int64(min(memory, math.MaxInt64>>10)) << 10
-		info.FreeMemory = int64(min(free, math.MaxInt64))
+		info.TotalMemory, info.FreeMemory = wholeMiB(memory), wholeMiB(free>>10)
 		info.Scheduler, err = scheduler(l)
 		return err
 	})

@@ -108,11 +108,15 @@ func look(l *rpc.Libvirt, one rpc.Domain) (dom xen.Domain, there bool, err error
 		return xen.Domain{}, false, absent(err)
 	}
 	dom.State, dom.Reason = stateOf(rpc.DomainState(state), reason)
-	dom.Memory = int64(min(memory, math.MaxInt64>>10)) << 10
+	dom.Memory = wholeMiB(memory)
 	dom.VCPUs = int(vcpus)
 	dom.CPUTime = time.Duration(min(cpuTime, math.MaxInt64))
 	return dom, true, nil
 }
+
+// wholeMiB is so many KiB in bytes, without what is less than 1 MiB: a PVH
+// domain has some pages beyond its memory, and xl does not show them either.
+func wholeMiB(kib uint64) int64 { return int64(min(kib, math.MaxInt64>>10)>>10) << 20 }
 
 // absent turns "no such domain" into nil.
 func absent(err error) error {

@@ -49,6 +49,13 @@ func TestListWhileOneEnds(t *testing.T) {
 	}
 }
 
+// A PVH domain of 128 MiB, as it was recorded.
+func TestMemoryIsInWholeMiB(t *testing.T) {
+	assert.Equal(t, int64(128<<20), wholeMiB(131140))
+	assert.Equal(t, int64(127<<20), wholeMiB(131071))
+	assert.Positive(t, wholeMiB(1<<64-1))
+}
+
 func TestStates(t *testing.T) {
 	for _, tc := range []struct {
 		state  rpc.DomainState
@@ -82,7 +89,7 @@ func TestInfo(t *testing.T) {
 	got, err := d.driver().Info(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, xen.HostInfo{
-		Hostname: "curacao", XenVersion: "4.17", VirtCaps: []string{"pv"}, CPUs: 1, Scheduler: "credit2", TotalMemory: 2096612 << 10, FreeMemory: 1179082752,
+		Hostname: "curacao", XenVersion: "4.17", VirtCaps: []string{"pv"}, CPUs: 1, Scheduler: "credit2", TotalMemory: 2047 << 20, FreeMemory: 1124 << 20,
 	}, got)
 	assert.Equal(t, "4.17.7", versionText(4017007))
 	assert.Equal(t, "0.2", versionText(2000))

@@ -40,11 +40,15 @@ func TestLive(t *testing.T) {
 	f, err := driver.Features(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, xen.Features{Types: []xen.Type{xen.PVH, xen.PV}, Missing: []string{"rename"}}, f)
+	xentest.TestDomains(t, live(driver, f.Types))
+}
+
+func live(driver *libvirt.Driver, types []xen.Type) xentest.Harness {
 	guests := &guests{}
-	xentest.TestDomains(t, xentest.Harness{
+	return xentest.Harness{
 		New:    func(*testing.T) xen.Domains { return driver },
 		Spec:   func(t *testing.T, typ xen.Type) xen.Spec { return guests.onVolume(t, typ) },
-		Types:  f.Types,
+		Types:  types,
 		Booted: booted,
 		// libvirt holds the guest until it has answered, for up to a minute, and
 		// in a minute it boots and hears: xl takes its CPU behind libvirt's back.
@@ -54,7 +58,7 @@ func TestLive(t *testing.T) {
 			command(t, "xl", "pause", strconv.Itoa(dom.ID))
 		},
 		CreateTakes: 3 * time.Second,
-	})
+	}
 }
 
 // TestLiveSpec starts a domain that differs from the defaults in all that it
@@ -106,6 +110,18 @@ func TestLiveSpec(t *testing.T) {
 	assert.Equal(t, spec.Vifs[0].MAC.String(), config.Nics[0]["mac"])
 	shares := strings.Fields(command(t, "xl", "sched-credit2", "-d", strconv.Itoa(created.ID)))
 	assert.Equal(t, []string{"512", "70"}, shares[len(shares)-2:])
+}
+
+// TestLiveSizes changes a guest that runs.
+func TestLiveSizes(t *testing.T) {
+	driver := liveDriver(t)
+	spec := (&guests{n: 30}).onVolume(t, xen.PVH)
+	spec.Name, spec.VCPUs, spec.MaxVCPUs, spec.MaxMemory = "suite-sizes", 2, 2, spec.Memory
+	_, err := driver.Create(t.Context(), spec, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, driver.Destroy(context.Background(), spec.UUID)) })
+	booted(t, spec)
+	sizes(t, driver, spec, false, true)
 }
 
 // guests makes specs that differ in all that must differ.

@@ -10,13 +10,21 @@ import (
 	"github.com/xenhost/xenhost/xen"
 )
 
-// What real hosts said: an emulated Intel CPU without hardware
-// virtualisation, and libvirtd's test driver.
+// What real hosts said: one with hardware virtualisation, one without, and
+// libvirtd's test driver.
 func TestParsePlatform(t *testing.T) {
 	for file, want := range map[string]platform{
 		"capabilities-pv.xml": {
 			machines: map[xen.Type]machine{xen.PV: {domain: "xen", os: "xen", arch: "x86_64", machine: "xenpv"}},
 			virtCaps: []string{"pv"}, taken: []string{"vnet", "macvtap", "macvlan", "vif"},
+		},
+		"capabilities-pvh.xml": {
+			machines: map[xen.Type]machine{
+				xen.PV:  {domain: "xen", os: "xen", arch: "x86_64", machine: "xenpv"},
+				xen.PVH: {domain: "xen", os: "xenpvh", arch: "x86_64", machine: "xenpvh"},
+				xen.HVM: {domain: "xen", os: "hvm", arch: "x86_64", machine: "xenfv"},
+			},
+			virtCaps: []string{"pv", "hvm", "hap"}, taken: []string{"vnet", "macvtap", "macvlan", "vif"},
 		},
 		"capabilities-test.xml": {
 			machines: map[xen.Type]machine{xen.PV: {domain: "test", os: "xen", arch: "i686"}, xen.HVM: {domain: "test", os: "hvm", arch: "i686"}},

@@ -37,11 +37,7 @@ func (d *Driver) setShare(ctx context.Context, id uuid.UUID, want xen.Share) err
 		if _, err := shareOf(have); err != nil {
 			return err
 		}
-		set := []rpc.TypedParam{
-			{Field: weightField, Value: *rpc.NewTypedParamValueUint(uint32(want.Weight))},
-			{Field: capField, Value: *rpc.NewTypedParamValueUint(uint32(want.Cap))},
-		}
-		if err := l.DomainSetSchedulerParametersFlags(dom, set, uint32(rpc.DomainAffectLive)); err != nil {
+		if err := l.DomainSetSchedulerParametersFlags(dom, shareParams(want), uint32(rpc.DomainAffectLive)); err != nil {
 			return err
 		}
 		seen, err = l.DomainGetSchedulerParameters(dom, maxParams)
@@ -58,6 +54,13 @@ func (d *Driver) setShare(ctx context.Context, id uuid.UUID, want xen.Share) err
 
 // maxParams is more than any scheduler has.
 const maxParams = 16
+
+func shareParams(s xen.Share) []rpc.TypedParam {
+	return []rpc.TypedParam{
+		{Field: weightField, Value: *rpc.NewTypedParamValueUint(uint32(s.Weight))},
+		{Field: capField, Value: *rpc.NewTypedParamValueUint(uint32(s.Cap))},
+	}
+}
 
 // shareOf reads the parameters of the credit and credit2 schedulers; others
 // lack one of the two.

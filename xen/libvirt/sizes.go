@@ -1,0 +1,167 @@
+package libvirt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	rpc "github.com/digitalocean/go-libvirt"
+	"github.com/google/uuid"
+
+	"github.com/xenhost/xenhost/xen"
+)
+
+var _ xen.Resizer = (*Driver)(nil)
+
+// onLive does work on a domain that has a domid.
+func (d *Driver) onLive(ctx context.Context, op string, id uuid.UUID, work func(dom xen.Domain) error) error {
+	return d.on(ctx, op, id.String(), id, func() error {
+		dom, err := d.lookup(ctx, id)
+		if err == nil && dom.ID == notRunning {
+			err = fmt.Errorf("libvirt is about to start it: %w", xen.ErrBusy)
+		}
+		if err != nil {
+			return err
+		}
+		return work(dom)
+	})
+}
+
+// ask makes one call that only looks, or that ends at once.
+func (d *Driver) ask(ctx context.Context, work func(*rpc.Libvirt) error) error {
+	return d.call(ctx, d.opts.Limits.Query, work)
+}
+
+// SetMemory implements xen.Resizer.
+//
+//	virDomainSetMemoryFlags, with VIR_DOMAIN_MEM_LIVE
+func (d *Driver) SetMemory(ctx context.Context, id uuid.UUID, bytes int64) error {
+	return d.onLive(ctx, "set memory", id, func(dom xen.Domain) error {
+		var most uint64 // KiB
+		err := d.ask(ctx, func(l *rpc.Libvirt) (err error) {
+			most, err = l.DomainGetMaxMemory(handle(dom))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if why := memoryFits(bytes, most); why != "" {
+			return &xen.FieldError{Field: "memory", Value: strconv.FormatInt(bytes, 10), Why: why}
+		}
+		if dom.State != xen.Running {
+			return fmt.Errorf("domain is %s: %w", dom.State, xen.ErrBusy)
+		}
+		if err := d.memory(ctx, bytes-dom.Memory); err != nil {
+			return err
+		}
+		err = d.ask(ctx, func(l *rpc.Libvirt) error {
+			return l.DomainSetMemoryFlags(handle(dom), uint64(bytes>>10), uint32(rpc.DomainMemLive))
+		})
+		if err != nil {
+			return err
+		}
+		err = d.answered(ctx, func() (bool, error) {
+			dom, err = d.lookup(ctx, id)
+			return dom.Memory == bytes, err
+		})
+		if errors.Is(err, xen.ErrNoAnswer) {
+			return fmt.Errorf("%w: it has %d MiB; does it have a balloon driver?", err, dom.Memory>>20)
+		}
+		if err == nil {
+			d.opts.Log.InfoContext(ctx, "memory set", "uuid", id, "bytes", bytes)
+		}
+		return err
+	})
+}
+
+func memoryFits(bytes int64, most uint64) string {
+	switch {
+	case bytes%(1<<20) != 0:
+		return "must be a multiple of 1 MiB, in bytes"
+	case bytes < xen.MinMemory || uint64(bytes)>>10 > most:
+		return fmt.Sprintf("must be %d to %d MiB, in bytes", xen.MinMemory>>20, most>>10)
+	}
+	return ""
+}
+
+// answered waits until the guest has done what it was asked for.
+func (d *Driver) answered(ctx context.Context, done func() (bool, error)) error {
+	limit, cancel := context.WithTimeout(ctx, d.opts.Limits.Resize)
+	defer cancel()
+	err := d.poll(limit, done)
+	if errors.Is(err, context.DeadlineExceeded) && limit.Err() != nil && ctx.Err() == nil {
+		return xen.ErrNoAnswer
+	}
+	return err
+}
+
+// SetVCPUs implements xen.Resizer. libvirt does not tell which vCPUs a guest
+// uses, only which run or wait for something: one counts as taken once it was
+// seen to, and as given up when it was not, and used no time, in five looks.
+//
+//	virDomainSetVcpusFlags, with VIR_DOMAIN_VCPU_LIVE
+func (d *Driver) SetVCPUs(ctx context.Context, id uuid.UUID, n int) error {
+	return d.onLive(ctx, "set vcpus", id, func(dom xen.Domain) error {
+		most, err := d.maxVCPUs(ctx, dom)
+		if err != nil {
+			return err
+		}
+		if n < 1 || n > most {
+			return &xen.FieldError{Field: "vcpus", Value: strconv.Itoa(n), Why: fmt.Sprintf("must be 1 to %d", most)}
+		}
+		err = d.ask(ctx, func(l *rpc.Libvirt) error {
+			return l.DomainSetVcpusFlags(handle(dom), uint32(n), uint32(rpc.DomainVCPULive))
+		})
+		if err != nil {
+			return err
+		}
+		watch := watch{wanted: n}
+		err = d.answered(ctx, func() (bool, error) {
+			vcpus, err := d.vcpuInfo(ctx, dom, most)
+			return watch.look(vcpus), err
+		})
+		if errors.Is(err, xen.ErrNoAnswer) {
+			return fmt.Errorf("%w: it was asked to use %d vCPUs", err, n)
+		}
+		if err == nil {
+			d.opts.Log.InfoContext(ctx, "vcpus set", "uuid", id, "vcpus", n)
+		}
+		return err
+	})
+}
+
+// quietLooks is how often a vCPU must show no life to count as given up.
+const quietLooks = 5
+
+// watch sees whether a guest uses as many vCPUs as it was asked to.
+type watch struct {
+	wanted int
+	seen   map[uint32]bool   // was active since the request
+	quiet  map[uint32]int    // looks in a row without life
+	time   map[uint32]uint64 // CPU time at the last look
+}
+
+// look takes one look and reports whether all vCPUs are as they should be.
+func (w *watch) look(vcpus []rpc.VcpuInfo) bool {
+	if w.seen == nil {
+		w.seen, w.quiet, w.time = make(map[uint32]bool), make(map[uint32]int), make(map[uint32]uint64)
+	}
+	done := true
+	for _, v := range vcpus {
+		alive := rpc.VCPUState(v.State) != rpc.VCPUOffline
+		before, known := w.time[v.Number]
+		w.time[v.Number] = v.CPUTime
+		if alive || known && v.CPUTime != before {
+			w.seen[v.Number], w.quiet[v.Number] = true, 0
+		} else {
+			w.quiet[v.Number]++
+		}
+		if int(v.Number) < w.wanted {
+			done = done && w.seen[v.Number]
+		} else {
+			done = done && w.quiet[v.Number] >= quietLooks
+		}
+	}
+	return done && len(vcpus) >= w.wanted
+}
