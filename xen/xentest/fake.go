@@ -40,12 +40,12 @@ type Fake struct {
 	verbs keyed.Mutex[uuid.UUID] // one verb at a time on a domain
 
 	mu      sync.Mutex
+	alone   map[*domain]bool // see LoseMonitor
 	off     bool
 	lastID  int
 	domains map[int]*domain
 	deaf    map[uuid.UUID]bool
 	faults  []fault
-	alone   map[*domain]bool // see LoseMonitor
 }
 
 // New returns a host that is switched on and has no guests; opts may be nil.
@@ -117,7 +117,6 @@ func (f *Fake) remove(d *domain, why xen.Reason) {
 		return
 	}
 	delete(f.domains, d.id)
-	delete(f.alone, d)
 	d.ending = why
 	close(d.gone)
 }

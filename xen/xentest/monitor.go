@@ -3,6 +3,7 @@ package xentest
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 
 	"github.com/google/uuid"
 
@@ -23,6 +24,7 @@ func (f *Fake) LoseMonitor(id uuid.UUID) error {
 	if f.alone == nil {
 		f.alone = make(map[*domain]bool)
 	}
+	maps.DeleteFunc(f.alone, func(d *domain, _ bool) bool { return f.domains[d.id] != d })
 	f.alone[d] = true
 	return nil
 }
