@@ -26,7 +26,9 @@ type BootReport struct {
 // Boot makes the host as its files say, after it was powered on and whenever
 // an agent starts: first what was handed away is fenced again, then the
 // network is made, then guests that should run are started, one after the
-// other, by Guest.Order and name. What fails is reported and the rest goes on.
+// other. What fails is reported and the rest goes on.
+//
+// Guests are started by Guest.Order, those of the same order by name.
 func (h *Host) Boot(ctx context.Context) (BootReport, error) {
 	var report BootReport
 	records, err := h.owners.List()

@@ -12,10 +12,6 @@
 //	err = h.Start(ctx, g.UUID)                                     // xl create
 //	err = h.Terminate(ctx, g.UUID)                                 // xl destroy, lvremove
 //
-// Two functions are for the process that stays, as agent run does: Boot after
-// power-on, then Supervise, which restarts guests that their toolstack has
-// left.
-//
 // In a unit test the parts are xentest, lvmtest and networktest; nothing else
 // changes.
 //
@@ -32,6 +28,11 @@
 //
 // One operation at a time: each verb holds the guest by an flock, which ends
 // with the process. ErrBusy tells that another operation has it now.
+//
+// # What runs all the time
+//
+// Two verbs are for the process that stays, as agent run is one: Boot after
+// power-on, then Supervise, which restarts guests that their toolstack left.
 //
 // # Moves
 //
