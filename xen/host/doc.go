@@ -35,6 +35,11 @@
 // One operation at a time: each verb holds the guest by an flock, which ends
 // with the process. ErrBusy tells that another operation has it now.
 //
+// # What runs all the time
+//
+// Two verbs are for the process that stays, as agent run is one: Boot after
+// power-on, then Supervise, which restarts guests that their toolstack left.
+//
 // # Moves
 //
 // The methods of Hold from Snapshot to Adopt are the two halves of a hand-over

@@ -25,14 +25,6 @@ type Guest struct {
 	Ramdisk string    `json:"ramdisk,omitempty"`
 	Cmdline string    `json:"cmdline,omitempty"`
 	TSCMode string    `json:"tsc_mode,omitempty"`
-
-	Disks    []Disk            `json:"disks"`
-	Nics     []Nic             `json:"nics,omitempty"`
-	Forwards []network.Forward `json:"forwards,omitempty"`
-
-	Rates    shaping.Policy   `json:"rates,omitzero"`
-	Throttle shaping.Throttle `json:"throttle,omitzero"`
-
 	// OnReboot and OnCrash are what follows when the guest does so: "restart",
 	// "destroy" (it stays off until it is started, or the host boots), or
 	// "preserve" (its domain stays for whoever wants to look). Empty is restart
@@ -40,6 +32,13 @@ type Guest struct {
 	// Supervise.
 	OnReboot string `json:"on_reboot,omitempty"`
 	OnCrash  string `json:"on_crash,omitempty"`
+
+	Disks    []Disk            `json:"disks"`
+	Nics     []Nic             `json:"nics,omitempty"`
+	Forwards []network.Forward `json:"forwards,omitempty"`
+
+	Rates    shaping.Policy   `json:"rates,omitzero"`
+	Throttle shaping.Throttle `json:"throttle,omitzero"`
 
 	// Off is what Stop leaves: the guest is not started when the host boots.
 	Off bool `json:"off,omitempty"`

@@ -40,13 +40,7 @@ type SuperviseOptions struct {
 // started too: it can not be told from a toolstack that died half-way. Stop, or
 // Terminate, is what ends a guest.
 func (h *Host) Supervise(ctx context.Context, bell events.Bell, opts *SuperviseOptions) error {
-	s := &supervisor{h: h, patience: 30 * time.Second, interval: time.Minute, down: make(map[uuid.UUID]fallen), restarts: make(map[uuid.UUID][]time.Time)}
-	if opts != nil && opts.Patience > 0 {
-		s.patience = opts.Patience
-	}
-	if opts != nil && opts.Interval > 0 {
-		s.interval = opts.Interval
-	}
+	s := newSupervisor(h, opts)
 	for ctx.Err() == nil {
 		if err := s.look(ctx); err != nil && ctx.Err() == nil {
 			h.log.Warn("supervise", "error", err)
@@ -62,6 +56,20 @@ type supervisor struct {
 	patience, interval time.Duration
 	down               map[uuid.UUID]fallen
 	restarts           map[uuid.UUID][]time.Time // after crashes
+}
+
+func newSupervisor(h *Host, opts *SuperviseOptions) *supervisor {
+	s := &supervisor{
+		h: h, patience: 30 * time.Second, interval: time.Minute,
+		down: make(map[uuid.UUID]fallen), restarts: make(map[uuid.UUID][]time.Time),
+	}
+	if opts != nil && opts.Patience > 0 {
+		s.patience = opts.Patience
+	}
+	if opts != nil && opts.Interval > 0 {
+		s.interval = opts.Interval
+	}
+	return s
 }
 
 // fallen is a guest whose domain has shut down.

@@ -136,34 +136,6 @@ func TestSupervisePoweroff(t *testing.T) {
 	w.stays(t, 2, xen.Running)
 }
 
-// The toolstack ended between destroying the old domain and making the new one.
-func TestSuperviseFinishesARestart(t *testing.T) {
-	w := newWorld(t)
-	_, err := w.Provision(t.Context(), web1(t), nil)
-	require.NoError(t, err)
-	require.NoError(t, w.domains.LoseMonitor(id))
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	seen, over := make(chan struct{}, 10000), make(chan error)
-	go func() { over <- w.Supervise(ctx, bell(seen), &host.SuperviseOptions{Patience: 300 * time.Millisecond}) }()
-	require.NoError(t, w.domains.GuestReboot(id))
-	for range 2 {
-		<-seen // it has looked since
-	}
-	require.NoError(t, w.domains.Destroy(ctx, id))
-	w.becomes(t, 2, xen.Running)
-	cancel()
-	require.ErrorIs(t, <-over, context.Canceled)
-}
-
-// bell tells each time that somebody waits for it.
-type bell chan struct{}
-
-func (b bell) Wait(ctx context.Context) error {
-	b <- struct{}{}
-	return events.Every(time.Millisecond).Wait(ctx)
-}
-
 // While a move or another verb holds the guest, it is that one's to deal with.
 func TestSuperviseWaitsForOthers(t *testing.T) {
 	w := supervised(t, nil)

@@ -45,13 +45,13 @@ type Fake struct {
 	power sync.Mutex             // held while it is switched off or on
 
 	mu      sync.Mutex
+	alone   map[*domain]bool // see LoseMonitor
 	off     bool
 	lastID  int
 	domains map[int]*domain
 	deaf    map[uuid.UUID]bool
 	linger  map[uuid.UUID]bool // becomes a zombie when it ends
 	faults  []fault
-	alone   map[*domain]bool // see LoseMonitor
 }
 
 var _ interface {
@@ -166,7 +166,6 @@ func (f *Fake) remove(d *domain, why xen.Reason) {
 		return
 	}
 	delete(f.domains, d.id)
-	delete(f.alone, d)
 }
 
 // do runs one verb with the faults that were asked for around it.
