@@ -34,20 +34,16 @@ func (l *Linux) alone(ctx context.Context) error {
 		return err
 	}
 	if !isIPTables || t.legacy {
-		text, err := l.output(ctx, "iptables-nft-save")
-		if err != nil {
+		if ours, err := hasOurChains(); err != nil {
 			return err
-		}
-		if strings.Contains(text, "\n:"+chainPrefix) {
+		} else if ours {
 			return refuse("iptables-nft")
 		}
 	}
 	if isIPTables {
-		tables, err := l.output(ctx, "nft", "list", "tables")
-		if err != nil {
+		if ours, err := hasOurTable(); err != nil {
 			return err
-		}
-		if hasOurTable(tables) {
+		} else if ours {
 			return refuse("nft")
 		}
 	}

@@ -155,7 +155,7 @@ func (m *meddler) Run(ctx context.Context, cmd dom0.Cmd) error {
 			script = m.spoil(table, script)
 		}
 		cmd.Stdin = strings.NewReader(script)
-	case strings.HasPrefix(name, "iptables") && strings.HasSuffix(name, "-save") || slices.Equal(cmd.Args, []string{"nft", "list", "tables"}):
+	case strings.HasPrefix(name, "iptables") && strings.HasSuffix(name, "-save") || slices.Equal(cmd.Args, []string{"nft", "list", "table", "ip", "xenhost"}):
 		m.reads++
 	}
 	return m.Local.Run(ctx, cmd)

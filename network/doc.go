@@ -87,7 +87,7 @@
 //
 // What is written is one iptables-restore for each table that differs, or one
 // nft -f for both families, however many forwards that are. A new connection
-// passes at most 64 + 16 + 128 rules in the port tree of iptables (and one rule
+// passes at most 64 + 16 + 64 rules for each protocol in the port tree of iptables (and one rule
 // for each whole address), or seven look-ups of nft; an established one none.
 //
 // # What it does not promise

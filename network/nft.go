@@ -26,38 +26,33 @@ func (n *nft) read(ctx context.Context) (lines, stamp, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	tables, err := dom0.Output(ctx, n.runner, "nft", "list", "tables")
-	if err != nil {
-		return nil, 0, err
-	}
 	out := lines{}
 	for _, f := range families() {
-		if !listsTable(string(tables), f) {
+		tables, err := nfTables(f)
+		if err != nil {
+			return nil, 0, err
+		}
+		if !tables[nftTable] {
 			continue
 		}
 		text, err := dom0.Output(ctx, n.runner, "nft", "list", "table", string(f), nftTable)
 		if err != nil {
 			return nil, 0, err
 		}
-		list := parseTable(string(text))
-		for name, elements := range list.elements {
+		for name, elements := range parseTable(string(text)) {
 			out[place{family: f, name: name}] = elements
 		}
-		out.judge(f, list.program)
+		mark, err := programMark(f)
+		if err != nil {
+			return nil, 0, err
+		}
+		out.judge(f, mark)
 	}
 	return out, was, nil
 }
 
-// listsTable reports whether nft list tables shows our table of a family. Other
-// families have tables of that name which are not for forwards.
-func listsTable(tables string, f family) bool {
-	return strings.Contains("\n"+tables, "\ntable "+string(f)+" "+nftTable+"\n")
-}
-
-func hasOurTable(tables string) bool { return listsTable(tables, v4) || listsTable(tables, v6) }
-
 // judge finds out whether the chains are as they were when we wrote them: an
-// element keeps their hash, in the words of the nft that prints them.
+// element keeps their mark.
 func (l lines) judge(f family, hash string) {
 	at, kept := place{family: f, name: programPlace}, place{family: f, name: factsSet}
 	l[at] = []string{"altered"}
@@ -83,7 +78,7 @@ func (n *nft) stamp(context.Context) (stamp, error) { return generation() }
 func (n *nft) becomes(was stamp, w written) stamp { return was + stamp(w.commits) }
 
 // write implements backend: one nft -f for both families, which the kernel does
-// whole or not at all, and one more when chains are new, which keeps their hash.
+// whole or not at all, and one more when chains are new, which keeps their mark.
 func (n *nft) write(ctx context.Context, before, after lines) (written, error) {
 	done := written{before: before, after: after}
 	var script strings.Builder
@@ -110,11 +105,11 @@ func (n *nft) write(ctx context.Context, before, after lines) (written, error) {
 	}
 	script.Reset()
 	for _, f := range fresh {
-		text, err := dom0.Output(ctx, n.runner, "nft", "--terse", "list", "table", string(f), nftTable)
+		mark, err := programMark(f)
 		if err != nil {
 			return done, err
 		}
-		keep := element(f, factsSet, "::", programPlace+" "+parseTable(string(text)).program, "")
+		keep := element(f, factsSet, "::", programPlace+" "+mark, "")
 		fmt.Fprintf(&script, "add element %s %s %s { %s }\n", f, nftTable, factsSet, keep.text)
 	}
 	return done, n.run(ctx, script.String(), &done)

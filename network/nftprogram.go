@@ -1,10 +1,6 @@
 package network
 
-import (
-	"crypto/sha256"
-	"encoding/hex"
-	"strings"
-)
+import "strings"
 
 // nftTable is the name of our table, in the families ip and ip6.
 const nftTable = "xenhost"
@@ -86,40 +82,28 @@ table IP xenhost {
 `)
 }
 
-// A listed table is what nft list table prints, taken apart.
-type listed struct {
-	elements map[string][]string // of sets and maps, and the rules of pin and masq
-	program  string              // a hash of the rest
-}
-
-// parseTable reads it. Each element stands on a line of its own or after a
-// comma; ours hold no commas.
-func parseTable(text string) listed {
-	l := listed{elements: map[string][]string{}}
-	rest := sha256.New()
+// parseTable reads what nft list table prints: the elements of sets and maps,
+// and the rules of the chains that a state fills. Each element stands on a line
+// of its own or after a comma; ours hold no commas.
+func parseTable(text string) map[string][]string {
+	out := map[string][]string{}
 	name, inside := "", false // the set or chain, and whether its elements are listed
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		word, after, _ := strings.Cut(line, " ")
 		switch {
 		case inside:
-		case line == "" || strings.HasPrefix(line, "# "):
-			continue
 		case word == "set" || word == "map" || word == "chain":
 			name, _, _ = strings.Cut(after, " ")
-			_, _ = rest.Write([]byte(line + "\n"))
 			continue
-		case line == "}":
-			name = ""
-			_, _ = rest.Write([]byte(line + "\n"))
+		case line == "" || strings.HasPrefix(line, "# ") || line == "}":
 			continue
 		case strings.HasPrefix(line, "elements = {"):
 			line, inside = strings.TrimPrefix(line, "elements = {"), true
 		case name == pinChn || name == masqChn:
-			l.elements[name] = append(l.elements[name], line)
+			out[name] = append(out[name], line)
 			continue
 		default:
-			_, _ = rest.Write([]byte(line + "\n"))
 			continue
 		}
 		if strings.HasSuffix(line, "}") {
@@ -127,10 +111,9 @@ func parseTable(text string) listed {
 		}
 		for e := range strings.SplitSeq(line, ",") {
 			if e = strings.TrimSpace(e); e != "" {
-				l.elements[name] = append(l.elements[name], e)
+				out[name] = append(out[name], e)
 			}
 		}
 	}
-	l.program = hex.EncodeToString(rest.Sum(nil)[:8])
-	return l
+	return out
 }

@@ -62,7 +62,7 @@ func (l *Linux) probe(ctx context.Context) (Caps, error) {
 	case version != "":
 		c.Variant = "legacy"
 	}
-	tables, err := l.output(ctx, "nft", "list", "tables")
+	ours, err := hasOurTable()
 	if err != nil {
 		return c, err
 	}
@@ -71,13 +71,20 @@ func (l *Linux) probe(ctx context.Context) (Caps, error) {
 		return c, err
 	}
 	c.NFT = nft != ""
-	var modern, legacy string
-	if c.Variant != "" || !c.NFT {
-		if modern, err = l.output(ctx, "iptables-nft-save"); err != nil {
+	modern, err := hasOurChains()
+	if err != nil {
+		return c, err
+	}
+	if tables, err := nfTables(v4); err != nil {
+		return c, err
+	} else if tables["filter"] || tables["nat"] || tables["mangle"] {
+		text, err := l.output(ctx, "iptables-nft-save")
+		if err != nil {
 			return c, err
 		}
+		c.Modern = hasRules(text)
 	}
-	c.Modern = hasRules(modern)
+	var legacy string
 	if used, err := legacyTables(); err != nil {
 		return c, err
 	} else if used {
@@ -86,8 +93,8 @@ func (l *Linux) probe(ctx context.Context) (Caps, error) {
 		}
 		c.Legacy = hasRules(legacy)
 	}
-	return c, c.choose(hasOurTable(tables),
-		strings.Contains(modern, "\n:"+chainPrefix), strings.Contains(legacy, "\n:"+chainPrefix))
+	return c, c.choose(ours,
+		modern, strings.Contains(legacy, "\n:"+chainPrefix))
 }
 
 // choose sets Pick by what is there; the flags say whose rules of ours are.
