@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"slices"
 	"testing"
 	"time"
 
@@ -128,17 +127,15 @@ func (s *suite) sees(t *testing.T, id uuid.UUID, state xen.State) xen.Domain {
 	return one
 }
 
-// lacks reports whether the driver says that it can not do this here. The case
-// is then that it refuses.
-func (s *suite) lacks(t *testing.T, verb string) bool {
+// lacks checks that a verb which the driver refused as unsupported is one of
+// which it says so beforehand.
+func (s *suite) lacks(t *testing.T, verb string) {
 	t.Helper()
 	d, ok := s.d.(xen.Featurer)
-	if !ok {
-		return false
-	}
+	require.True(t, ok, "a driver that can not %s tells so by Features", verb)
 	f, err := d.Features(t.Context())
 	require.NoError(t, err)
-	return slices.Contains(f.Missing, verb)
+	require.Contains(t, f.Missing, verb)
 }
 
 // gone checks that nothing has the UUID.
