@@ -28,10 +28,10 @@ func TestDom0CrashInGrow(t *testing.T) {
 		{"before it is added", crash{Before: "lvextend"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			fill(t, client, lvm.Spec{ID: spec.ID, Size: 60 << 20})
+			fill(t, client, lvm.Spec{ID: spec.ID, Size: 30 << 20})
 			_, err := client.Create(t.Context(), spec)
 			require.NoError(t, err)
-			c.at.Flags, c.at.Spec, c.at.Grow = d.flags, spec, 22<<20
+			c.at.Flags, c.at.Spec, c.at.Grow = d.flags, spec, 20<<20
 			c.at.run(t)
 
 			d.boot(t)
@@ -41,7 +41,7 @@ func TestDom0CrashInGrow(t *testing.T) {
 				assert.Equal(t, v.Name == "web1" || v.Kind == lvm.Pool, v.Active, v.Name)
 				assert.False(t, v.Name == "web1" && v.Size != spec.Size, "it has %d bytes", v.Size)
 			}
-			v, err := client.Grow(t.Context(), spec.ID, 22<<20)
+			v, err := client.Grow(t.Context(), spec.ID, 20<<20)
 			require.NoError(t, err)
 			assert.True(t, bytes.Equal(make([]byte, v.Size), read(t, client, spec.ID)), "it reads as zeros")
 			volumes, err = client.Volumes(t.Context(), d.group)
