@@ -46,7 +46,13 @@ func main() { cli.Main(command(dom0.Local{}), nil) }
 
 func command(runner dom0.Runner) *cobra.Command {
 	o := options{runner: runner}
-	c := &cobra.Command{Use: "blocksync SRC DST|ssh:HOST:DST", Short: "make DST equal to SRC", Args: cobra.ExactArgs(2)}
+	c := &cobra.Command{Use: "blocksync SRC DST|ssh:HOST:DST", Short: "make DST equal to SRC"}
+	c.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) != 2 {
+			return cli.Usage("SRC and DST are needed")
+		}
+		return nil
+	}
 	f := c.Flags()
 	f.StringVar(&o.push.Index, "index", "", "the file that says what DST has; made the first time")
 	f.Var(&o.limit, "limit", "bytes to send in a second, as 40M")

@@ -148,7 +148,7 @@ func TestWrongCommands(t *testing.T) {
 	write(t, src, 4096)
 	require.NoError(t, os.Symlink(src, filepath.Join(dir, "link")))
 	for _, args := range [][]string{
-		{src, filepath.Join(dir, "link")}, {src, "ssh:islay"}, {src, "ssh:islay:relative"}, {src, "ssh::/dev/x"},
+		{src}, {src, filepath.Join(dir, "link")}, {src, "ssh:islay"}, {src, "ssh:islay:relative"}, {src, "ssh::/dev/x"},
 	} {
 		_, err := sync(t, nil, args...)
 		require.ErrorAs(t, err, new(cli.UsageError), "%v", args)

@@ -109,7 +109,7 @@ func (b *copies) full(ctx context.Context) ([]Row, error) {
 		b.row("full copy, MiB on the wire", "dd | zstd -1 | zstd -d | dd", ours.wire/mib, zstd.wire/mib, 0),
 		b.row("full copy, s", "dd | dd", ours.wall, dd.wall, 1).ifMissed(pipe),
 		b.row("full copy, s", "dd | zstd -1 | zstd -d | dd", ours.wall, zstd.wall, 1),
-		b.row("full copy, MiB of memory, both ends", "the limit of both", ours.rss, 128, 1),
+		b.row("full copy, MiB of memory, both ends", "the limit of one end", ours.rss, 64, 1),
 		b.row("full copy, MiB of memory", "rsync, the larger end", ours.rss, rsync.rss, 0),
 	}, nil
 }
@@ -191,7 +191,7 @@ func (b *copies) delta(ctx context.Context, what string, changed int64) ([]Row, 
 		b.row(what+", index, MiB on the wire", "rsync --inplace", ours.wire/mib, rsync.wire/mib, 0),
 		b.row(what+", index, MiB on the wire", "rsync --inplace -B 4096", ours.wire/mib, small.wire/mib, 0),
 		b.row(what+", index, MiB on the wire", "desync's new chunks", ours.wire/mib, desync.wire/mib, 0),
-		b.row(what+", index, MiB of memory", "the limit of both ends", ours.rss, 128, 1),
+		b.row(what+", index, MiB of memory, both ends", "the limit of one end", ours.rss, 64, 1),
 		b.row(what+", no index, CPU s", "rsync --inplace -B 4096", asked.cpu, small.cpu, 0),
 		b.row(what+", no index, MiB both ways", "rsync --inplace -B 4096", asked.wire/mib, small.wire/mib, 0),
 	}, nil

@@ -36,6 +36,17 @@
 // A crash before that leaves the old generation, one after it is finished by
 // the next OpenReplica.
 //
+// # Push and Serve
+//
+// Push and Serve are the two ends of a connection that do all of this: they
+// agree on a Transfer, go on with one that was cut, ask the receiver for hashes
+// where there is no index, and compare at the end. examples/blocksync is them
+// with a command line. What an index of another generation than the receiver
+// holds would send is refused with ErrBase.
+//
+// Each end holds less than 64 MiB, whatever the size of the volume: indexes, redo
+// logs and hashes stream from and to files.
+//
 // # The stream
 //
 // A stream is a row of frames with ascending offsets, each a header of 76

@@ -32,12 +32,12 @@ var (
 
 // Index is a file that says what a receiver has: 16 bytes for each block of
 // 4 KiB (0.4 % of the volume), read and written as the transfer goes along. An
-// entry is HighwayHash-128 under a key of the index's own, that only root can
-// read, so that nobody who chooses the content of blocks can make two of them
-// look alike. An entry of zeros is a block that nothing is known of.
+// entry is HighwayHash-128 under a key of the index's own, in a file that only
+// its owner reads, so that nobody who chooses the content of blocks can make two
+// of them look alike. An entry of zeros is a block that nothing is known of.
 //
-// An Index holds a lock on the file until Close; nothing else changes it than
-// a Draft that is committed.
+// An Index holds a lock, on a file beside it, until Close; nothing else changes
+// it than a Draft that is committed.
 type Index struct {
 	path string
 	lock *os.File

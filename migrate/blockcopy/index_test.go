@@ -95,11 +95,11 @@ func TestIndexSendsWhatChanged(t *testing.T) {
 	}
 }
 
-// TestOneByte: what the issue of one changed byte costs.
+// TestOneByte: what one changed byte costs.
 func TestOneByte(t *testing.T) {
-	p := newPair(t, t.TempDir(), 128<<20)
+	p := newPair(t, t.TempDir(), 32<<20)
 	p.pass(blockcopy.SendOptions{})
-	p.src.data[77<<20+5] ^= 1
+	p.src.data[17<<20+5] ^= 1
 	stats := p.pass(blockcopy.SendOptions{})
 	assert.EqualValues(t, 4096, stats.Data)
 	assert.Less(t, stats.Wire, int64(5000))

@@ -65,7 +65,7 @@ func TestMemory(t *testing.T) {
 	}
 	piece := newDisk(1<<20 + 4096)
 	fill(piece.data, 30)
-	for _, size := range []int64{64 << 20, 512 << 20} {
+	for _, size := range []int64{64 << 20, 256 << 20} {
 		src := endless{size, piece.data}
 		x, err := blockcopy.OpenIndex(filepath.Join(t.TempDir(), "index"), size)
 		require.NoError(t, err)

@@ -28,7 +28,7 @@ type ReceiveOptions struct {
 	// power failure.
 	Checkpoint func(Point) error
 	// Every is how many bytes of the volume lie between two checkpoints; 0 is
-	// 256 MiB.
+	// 64 MiB.
 	Every int64
 }
 
@@ -102,7 +102,7 @@ type arrival struct {
 func (v *receiver) read(ctx context.Context) error {
 	every := v.opts.Every
 	if every == 0 {
-		every = 256 << 20
+		every = 64 << 20
 	}
 	for saved := v.in.at.Offset; ; {
 		if err := errors.Join(ctx.Err(), v.failure()); err != nil {
