@@ -137,9 +137,8 @@ func TestValidateTellsAll(t *testing.T) {
 
 func TestCloneSharesNothing(t *testing.T) {
 	s := goodSpec(t)
-	c := s.Clone()
 	s.CPUID = []string{"a"}
-	c = s.Clone()
+	c := s.Clone()
 	c.Disks[0].Path, c.Vifs[0].Name, c.CPUID[0] = "/x", "x", "x"
 	assert.Equal(t, "a", s.CPUID[0])
 	assert.Equal(t, "/dev/guests/web1", s.Disks[0].Path)

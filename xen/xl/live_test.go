@@ -74,7 +74,11 @@ func TestRolesLive(t *testing.T) {
 // change.
 func TestLabFull(t *testing.T) {
 	islay := xenlab.StartFull(t, "islay").MustHost(t, "islay")
-	islay.Test(t, "github.com/xenhost/xenhost/xen/xl", &xenlab.TestOptions{Run: "TestRolesLive", Timeout: 40 * time.Minute})
+	for _, part := range []string{"PVH", "PV$", "HVM", "(features|absent)"} {
+		t.Run(strings.Trim(part, "()$"), func(t *testing.T) {
+			islay.Test(t, "github.com/xenhost/xenhost/xen/xl", &xenlab.TestOptions{Run: "TestRolesLive/^" + part, Timeout: 30 * time.Minute})
+		})
+	}
 }
 
 // guests makes specs that differ in all that must differ, the same in each run.
