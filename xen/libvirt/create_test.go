@@ -1,6 +1,7 @@
 package libvirt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -190,6 +191,9 @@ func TestWeightAndCapAreSetBeforeItRuns(t *testing.T) {
 				case procSchedParams:
 					return xdr(nil).u32(2).str("weight").u32(2).u32(now[0]).str("cap").u32(2).u32(now[1]), nil, true
 				case procSetSched:
+					if flags := args[len(args)-4:]; !bytes.Equal(flags, make([]byte, 4)) {
+						return nil, &rpc.Error{Code: 8, Message: "unsupported flags (0x1) in function libxlDomainSetSchedulerParametersFlags"}, true
+					}
 					d.mu.Lock()
 					defer d.mu.Unlock()
 					d.said = append(d.said, proc)
