@@ -106,7 +106,7 @@ func TestCreateOnADaemonThatHangs(t *testing.T) {
 		hung = hung || proc == procCreateXML
 		return hung
 	}
-	driver := d.limited(Limits{Query: 50 * time.Millisecond, Create: 50 * time.Millisecond})
+	driver := d.limited(Limits{Query: 500 * time.Millisecond, Create: 500 * time.Millisecond})
 	_, err := driver.Create(t.Context(), spec, nil)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorIs(t, err, xen.ErrDirty)

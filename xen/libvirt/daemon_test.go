@@ -106,7 +106,7 @@ func DialExample(context.Context) (net.Conn, error) {
 }
 
 func (d *daemon) driver() *Driver {
-	return d.limited(Limits{Query: 2 * time.Second, Create: 2 * time.Second, Shutdown: 2 * time.Second, Destroy: 2 * time.Second})
+	return d.limited(Limits{Query: 30 * time.Second, Create: 30 * time.Second, Shutdown: 30 * time.Second, Destroy: 30 * time.Second})
 }
 
 func (d *daemon) limited(limits Limits) *Driver {
