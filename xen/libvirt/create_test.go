@@ -1,6 +1,7 @@
 package libvirt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -105,7 +106,7 @@ func TestCreateOnADaemonThatHangs(t *testing.T) {
 		hung = hung || proc == procCreateXML
 		return hung
 	}
-	driver := d.limited(Limits{Query: 50 * time.Millisecond, Create: 50 * time.Millisecond})
+	driver := d.limited(Limits{Query: 500 * time.Millisecond, Create: 500 * time.Millisecond})
 	_, err := driver.Create(t.Context(), spec, nil)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorIs(t, err, xen.ErrDirty)
@@ -190,6 +191,9 @@ func TestWeightAndCapAreSetBeforeItRuns(t *testing.T) {
 				case procSchedParams:
 					return xdr(nil).u32(2).str("weight").u32(2).u32(now[0]).str("cap").u32(2).u32(now[1]), nil, true
 				case procSetSched:
+					if flags := args[len(args)-4:]; !bytes.Equal(flags, make([]byte, 4)) {
+						return nil, &rpc.Error{Code: 8, Message: "unsupported flags (0x1) in function libxlDomainSetSchedulerParametersFlags"}, true
+					}
 					d.mu.Lock()
 					defer d.mu.Unlock()
 					d.said = append(d.said, proc)

@@ -106,7 +106,7 @@ func DialExample(context.Context) (net.Conn, error) {
 }
 
 func (d *daemon) driver() *Driver {
-	return d.limited(Limits{Query: 2 * time.Second, Create: 2 * time.Second, Shutdown: 2 * time.Second, Destroy: 2 * time.Second})
+	return d.limited(Limits{Query: 30 * time.Second, Create: 30 * time.Second, Shutdown: 30 * time.Second, Destroy: 30 * time.Second})
 }
 
 func (d *daemon) limited(limits Limits) *Driver {
@@ -272,26 +272,4 @@ func uuidIn(args []byte) []byte {
 	n := int(binary.BigEndian.Uint32(args))
 	at := 4 + (n+3)/4*4
 	return args[min(at, len(args)):min(at+16, len(args))]
-}
-
-// xdr builds an answer.
-type xdr []byte
-
-func (x xdr) u32(v uint32) xdr { return binary.BigEndian.AppendUint32(x, v) }
-func (x xdr) u64(v uint64) xdr { return binary.BigEndian.AppendUint64(x, v) }
-
-func (x xdr) bool(v bool) xdr {
-	if v {
-		return x.u32(1)
-	}
-	return x.u32(0)
-}
-
-func (x xdr) str(s string) xdr {
-	x = append(x.u32(uint32(len(s))), s...)
-	return append(x, make([]byte, (4-len(s)%4)%4)...)
-}
-
-func (x xdr) domain(d rpc.Domain) xdr {
-	return append(x.str(d.Name), d.UUID[:]...).u32(uint32(d.ID))
 }

@@ -7,7 +7,8 @@
 //	...
 //	how, err := driver.Shutdown(ctx, spec.UUID, &xen.ShutdownOptions{Grace: time.Minute})
 //
-// It is for hosts whose guests libvirt manages already; package xl does more.
+// It is for hosts whose guests libvirt manages already, and has the roles
+// xen.Domains, xen.Resizer, xen.Scheduler and xen.Featurer; package xl has more.
 // Use one of the two for a guest: libvirt sees only domains that it started
 // itself, and what it remembers of them is not what xl changes.
 //

@@ -19,7 +19,7 @@ func TestGhost(t *testing.T) {
 	ghost := running(spec)
 	ghost.ID = notRunning
 	d.domains = []guest{ghost}
-	driver := d.limited(Limits{Destroy: 50 * time.Millisecond})
+	driver := d.limited(Limits{Destroy: 500 * time.Millisecond})
 	seen, err := driver.Lookup(t.Context(), spec.UUID)
 	require.NoError(t, err)
 	assert.Equal(t, xen.Domain{UUID: spec.UUID, ID: -1, Name: "web1", State: xen.Building}, seen)
@@ -74,7 +74,7 @@ func TestDestroyWithoutEffect(t *testing.T) {
 	d, spec := startDaemon(t), testSpec(t)
 	d.domains = []guest{running(spec)}
 	d.answer = func(proc uint32, _ []byte) (xdr, *rpc.Error, bool) { return nil, nil, proc == procDestroy }
-	driver := d.limited(Limits{Destroy: 50 * time.Millisecond})
+	driver := d.limited(Limits{Destroy: 500 * time.Millisecond})
 	require.ErrorIs(t, driver.Destroy(t.Context(), spec.UUID), xen.ErrDirty)
 }
 

@@ -55,7 +55,7 @@ func (d *Driver) missing(ctx context.Context) (verbs []string, err error) {
 		}},
 		{"pin", func(l *rpc.Libvirt) error { return l.DomainPinVcpu(nobody(), 0, []byte{1}) }},
 		{"set share", func(l *rpc.Libvirt) error {
-			return l.DomainSetSchedulerParametersFlags(nobody(), shareParams(xen.Share{Weight: 1}), uint32(rpc.DomainAffectLive))
+			return l.DomainSetSchedulerParametersFlags(nobody(), shareParams(xen.Share{Weight: 1}), 0)
 		}},
 	} {
 		err := d.call(ctx, d.opts.Limits.Query, verb.ask)

@@ -26,6 +26,8 @@ func sharesCPU(spec xen.Spec) bool {
 // setShare sets weight and cap, and reads them back.
 //
 //	virDomainSetSchedulerParametersFlags, virDomainGetSchedulerParameters
+//
+// Without flags: the Xen driver refuses all of them, and means a domain that runs.
 func (d *Driver) setShare(ctx context.Context, id uuid.UUID, want xen.Share) error {
 	dom := rpc.Domain{Name: id.String(), UUID: rpc.UUID(id)}
 	var seen []rpc.TypedParam
@@ -37,7 +39,7 @@ func (d *Driver) setShare(ctx context.Context, id uuid.UUID, want xen.Share) err
 		if _, err := shareOf(have); err != nil {
 			return err
 		}
-		if err := l.DomainSetSchedulerParametersFlags(dom, shareParams(want), uint32(rpc.DomainAffectLive)); err != nil {
+		if err := l.DomainSetSchedulerParametersFlags(dom, shareParams(want), 0); err != nil {
 			return err
 		}
 		seen, err = l.DomainGetSchedulerParameters(dom, maxParams)

@@ -39,7 +39,7 @@ func TestGuestThatDoesNotAnswer(t *testing.T) {
 	d.domains = []guest{running(spec)}
 	asked := 0
 	d.sized(func(uint32, []byte) { asked++ })
-	driver := d.limited(Limits{Resize: 30 * time.Millisecond})
+	driver := d.limited(Limits{Resize: 300 * time.Millisecond})
 	err := driver.SetMemory(t.Context(), spec.UUID, 64<<20)
 	require.ErrorIs(t, err, xen.ErrNoAnswer)
 	assert.ErrorContains(t, err, "it has 128 MiB")

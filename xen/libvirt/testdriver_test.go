@@ -110,7 +110,7 @@ func TestTestDriverLacks(t *testing.T) {
 	driver := testDriver(t, testLibvirtd(t))
 	f, err := driver.Features(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, xen.Features{Types: []xen.Type{xen.PV}, Missing: []string{"create paused"}}, f)
+	assert.Equal(t, xen.Features{Types: []xen.Type{xen.PV}, Missing: []string{"create paused", "set share"}}, f)
 	for name, tc := range map[string]struct {
 		change func(*xen.Spec)
 		paused bool
