@@ -167,8 +167,14 @@ func (k *kernel) makeLinks(want State) error {
 }
 
 func (k *kernel) makeLink(now observed, m made) error {
-	if m.on != "" && now.links[m.on].link == nil {
-		return fmt.Errorf("interface %s: %w", m.on, fs.ErrNotExist)
+	if m.on != "" {
+		on := now.links[m.on].link
+		if on == nil {
+			return fmt.Errorf("interface %s: %w", m.on, fs.ErrNotExist)
+		}
+		if err := k.LinkSetUp(on); err != nil { // a vlan is up only on what is up
+			return fmt.Errorf("interface %s: %w", m.on, err)
+		}
 	}
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = m.name

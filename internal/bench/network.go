@@ -61,6 +61,7 @@ const (
 type timing struct {
 	load        map[int]float64 // by their number
 	add, remove float64         // one, at 10,000
+	cpu         float64         // processor time of add
 }
 
 // control compares what changes cost.
@@ -99,6 +100,7 @@ func (b *bench) control(ctx context.Context) error {
 			b.row(fmt.Sprintf("load %d by %s, s", n, p.ours), p.name, o.load[n], peer.load[n], target)
 		}
 		b.row(fmt.Sprintf("add one to %d by %s, s", most, p.ours), p.name, o.add, peer.add, p.add)
+		b.row(fmt.Sprintf("add one to %d by %s, processor time, s", most, p.ours), p.name, o.cpu, peer.cpu, 0)
 		b.row(fmt.Sprintf("remove one of %d by %s, s", most, p.ours), p.name, o.remove, peer.remove, p.one)
 		b.row(fmt.Sprintf("add one to %d by %s in a new process, s", most, p.ours), p.name, f.add, peer.add, 0)
 	}
@@ -129,12 +131,12 @@ func (b *bench) ours(ctx context.Context, firewall string) (stays, fresh timing,
 		if err := resident.Remove(ctx, one.UUID); err != nil {
 			return stays, fresh, err
 		}
-		stays.add, stays.remove, err = addRemove(
+		stays.add, stays.remove, stays.cpu, err = addRemove(
 			func() error { return resident.Set(ctx, one) }, func() error { return resident.Remove(ctx, one.UUID) })
 		if err != nil {
 			return stays, fresh, err
 		}
-		fresh.add, fresh.remove, err = addRemove(
+		fresh.add, fresh.remove, fresh.cpu, err = addRemove(
 			func() error { return m().Set(ctx, one) }, func() error { return m().Remove(ctx, one.UUID) })
 		if err != nil {
 			return stays, fresh, err

@@ -48,12 +48,12 @@ func (b *bench) loop(ctx context.Context, add, remove func(ns string, i int) err
 				return t, err
 			}
 		}
-		a, r, err := addRemove(func() error { return add(ns, most) }, func() error { return remove(ns, most) })
+		a, r, cpu, err := addRemove(func() error { return add(ns, most) }, func() error { return remove(ns, most) })
 		if err != nil {
 			return t, err
 		}
 		at = append(at, a)
-		t.add, t.remove = a, r
+		t.add, t.remove, t.cpu = a, r, cpu
 		t.load[n] = integral(at)
 	}
 	return t, nil
@@ -184,14 +184,14 @@ func (b *bench) cniIPTables(ctx context.Context) (timing, error) {
 				return t, err
 			}
 		}
-		a, _, err := addRemove(ten("ADD"), ten("DEL"))
+		a, _, _, err := addRemove(ten("ADD"), ten("DEL"))
 		if err != nil {
 			return t, err
 		}
 		at = append(at, a/10)
 		t.load[n] = integral(at)
 	}
-	t.add, t.remove, err = addRemove(
+	t.add, t.remove, t.cpu, err = addRemove(
 		func() error { return b.cni(ctx, bin, ns, "iptables", "ADD", spare, most, 1) },
 		func() error { return b.cni(ctx, bin, ns, "iptables", "DEL", spare, most, 1) })
 	return t, err
@@ -241,7 +241,7 @@ func (b *bench) cniNFT(ctx context.Context) (timing, error) {
 			return t, err
 		}
 		if n == most {
-			t.add, t.remove, err = addRemove(
+			t.add, t.remove, t.cpu, err = addRemove(
 				func() error { return b.cni(ctx, bin, ns, "nftables", "ADD", 1, most, 1) },
 				func() error { return b.cni(ctx, bin, ns, "nftables", "DEL", 1, most, 1) })
 			if err != nil {

@@ -9,9 +9,11 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/xen/dom0"
@@ -131,21 +133,36 @@ func median(n int, f func() error) (float64, error) {
 	return all[n/2], nil
 }
 
-// addRemove are the medians of five additions and removals in turn.
-func addRemove(add, remove func() error) (a, r float64, err error) {
-	var adds, removes []float64
+// addRemove are the medians of five additions and removals in turn, and the
+// processor time of an addition: of this process and those that it ran.
+func addRemove(add, remove func() error) (a, r, cpu float64, err error) {
+	var adds, removes, cpus []float64
 	for range 5 {
+		before := processor()
 		s, err := seconds(add)
 		if err != nil {
-			return 0, 0, err
+			return 0, 0, 0, err
 		}
-		adds = append(adds, s)
+		adds, cpus = append(adds, s), append(cpus, processor()-before)
 		if s, err = seconds(remove); err != nil {
-			return 0, 0, err
+			return 0, 0, 0, err
 		}
 		removes = append(removes, s)
 	}
-	slices.Sort(adds)
-	slices.Sort(removes)
-	return adds[2], removes[2], nil
+	for _, all := range [][]float64{adds, removes, cpus} {
+		slices.Sort(all)
+	}
+	return adds[2], removes[2], cpus[2], nil
+}
+
+// processor is the time that this process and its children have computed.
+func processor() float64 {
+	sum := 0.0
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var u unix.Rusage
+		if unix.Getrusage(who, &u) == nil {
+			sum += time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+		}
+	}
+	return sum
 }

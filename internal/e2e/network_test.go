@@ -11,7 +11,7 @@ import (
 // every kind of forward, and bonds and vlans, on dom0's kernel. A firewall a host.
 func TestNetworkFull(t *testing.T) {
 	lab := xenlab.StartFull(t)
-	for host, firewall := range map[string]string{"curacao": "iptables-legacy", "islay": "nft"} {
+	for host, firewall := range map[string]string{"curacao": "^iptables-legacy$", "islay": "^nft$"} {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()
 			r := lab.MustHost(t, host).Test(t, "github.com/xenhost/xenhost/network",

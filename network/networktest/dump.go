@@ -27,6 +27,9 @@ func (f *Fake) String() string {
 	}
 	s := f.ours
 	s.Bridges = nil
+	for _, l := range f.links {
+		l.read(&s)
+	}
 	for _, step := range network.Diff(network.State{}, s).Steps {
 		b.WriteString(step.What + "\n")
 	}
