@@ -162,3 +162,47 @@ func TestFairQueues(t *testing.T) {
 		assert.Regexp(t, q, queues, "after a change")
 	}
 }
+
+// TestNothingStaysBehind: a guest that is removed leaves no class, and applying
+// nothing leaves the host as it was before us.
+func TestNothingStaysBehind(t *testing.T) {
+	needNamespaces(t)
+	s := newStreet(t)
+	kernel := func() string {
+		return s.host.run(t, "", "nft", "list", "ruleset") + s.host.run(t, "", "tc", "qdisc", "show") + s.host.run(t, "", "tc", "class", "show", "dev", "eth0")
+	}
+	before := kernel()
+	s.apply(t, shaping.Gbit, shaping.Policy{Upload: shaping.Mbit, Download: shaping.Mbit}, shaping.Policy{Upload: shaping.Mbit})
+	require.Contains(t, kernel(), "class htb 5651:2 ")
+	require.NoError(t, s.manager.Remove(t.Context(), s.guest(1, shaping.Policy{}).UUID))
+	assert.NotContains(t, kernel(), "class htb 5651:2 ")
+	s.apply(t, shaping.Gbit)
+	assert.NotContains(t, kernel(), "class htb 5651:1 ")
+	assert.NotContains(t, kernel(), "tbf 5650: dev g0")
+	_, err := s.manager.Apply(t.Context(), shaping.State{})
+	require.NoError(t, err)
+	assert.Equal(t, before, kernel())
+}
+
+// TestTwoManagers: two processes that keep the same host do not undo each
+// other's work.
+func TestTwoManagers(t *testing.T) {
+	needNamespaces(t)
+	s := newStreet(t)
+	s.apply(t, shaping.Gbit)
+	locks := t.TempDir()
+	a := shaping.New(&shaping.Options{NetNS: s.host.path(), LockDir: locks})
+	b := shaping.New(&shaping.Options{NetNS: s.host.path(), LockDir: locks})
+	first, second := s.guest(0, shaping.Policy{Upload: 500 * shaping.Mbit}), s.guest(1, shaping.Policy{Upload: 400 * shaping.Mbit})
+	require.NoError(t, a.Set(t.Context(), first))
+	require.NoError(t, b.Set(t.Context(), second))
+	first.Policy.Weight = 3
+	require.NoError(t, a.Set(t.Context(), first))
+	third := s.guest(2, shaping.Policy{Upload: shaping.Mbit})
+	require.ErrorIs(t, a.Set(t.Context(), third), shaping.ErrOvercommitted, "b's promise counts")
+	require.NoError(t, b.Remove(t.Context(), second.UUID))
+	require.NoError(t, a.Set(t.Context(), third))
+	have, err := b.Read(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, []shaping.Guest{first, third}, have.Guests)
+}
