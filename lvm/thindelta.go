@@ -158,7 +158,7 @@ func (d *deltaReader) add(e xml.StartElement, kind *ExtentKind) error {
 func (d *deltaReader) children(parent string, read map[string]func(xml.StartElement) error) error {
 	for {
 		token, err := d.tokens.Token()
-		if err == io.EOF && parent == "" {
+		if errors.Is(err, io.EOF) && parent == "" {
 			return nil
 		}
 		if err != nil {

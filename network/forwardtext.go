@@ -55,7 +55,7 @@ func parseForward(w []string) (Forward, error) {
 		}
 	}
 	if err != nil {
-		return Forward{}, fmt.Errorf("%v: %w", err, ErrInvalid)
+		return Forward{}, fmt.Errorf("%w: %w", err, ErrInvalid)
 	}
 	return f, nil
 }

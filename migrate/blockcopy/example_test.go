@@ -59,7 +59,7 @@ func ExamplePush() {
 		}
 		defer source.Close()
 		here, there := net.Pipe()
-		go blockcopy.Serve(ctx, there, blockcopy.Paths{}.Open)
+		go func() { _ = blockcopy.Serve(ctx, there, blockcopy.Paths{}.Open) }() // Push says what failed
 		report, err := blockcopy.Push(ctx, here, source, replica, &blockcopy.PushOptions{Index: disk + ".index", Verify: true})
 		if err != nil {
 			log.Fatal(err)

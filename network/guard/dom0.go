@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -135,7 +136,7 @@ func uplink(l netlink.Link) string {
 // does when a domain starts; netlink then gives only a part.
 func again[T any](list func() (T, error)) (all T, err error) {
 	for range 20 {
-		if all, err = list(); err != netlink.ErrDumpInterrupted {
+		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return all, err
 		}
 	}

@@ -160,7 +160,7 @@ func TestFailedCreateIsExplained(t *testing.T) {
 			require.ErrorContains(t, err, tc.text)
 			assert.NotErrorIs(t, err, xen.ErrDirty)
 			for _, means := range []error{xen.ErrNoMemory, xen.ErrInvalid, xen.ErrBusy, errors.ErrUnsupported, fs.ErrExist, fs.ErrNotExist} {
-				assert.Equal(t, means == tc.means, errors.Is(err, means), "%v: %v", means, err)
+				assert.Equal(t, means == tc.means, errors.Is(err, means), "%v: %v", means, err) //nolint:errorlint // the word itself
 			}
 		})
 	}

@@ -126,7 +126,7 @@ func TestErrorCodes(t *testing.T) {
 		err := explain(fmt.Errorf("ask: %w", rpc.Error{Code: code, Message: "what libvirt says\nand more"}))
 		assert.ErrorContains(t, err, fmt.Sprintf("what libvirt says (libvirt error %d)", code))
 		for _, word := range []error{errors.ErrUnsupported, xen.ErrInvalid, fs.ErrExist, fs.ErrNotExist, fs.ErrPermission, xen.ErrBusy, xen.ErrNoMemory} {
-			assert.Equal(t, word == means, errors.Is(err, word), "%d is %v", code, word)
+			assert.Equal(t, word == means, errors.Is(err, word), "%d is %v", code, word) //nolint:errorlint // the word itself
 		}
 		assert.False(t, unclear(err), "the daemon has answered")
 		assert.Equal(t, err, explain(err), "explained once")

@@ -2,6 +2,7 @@ package guardtest
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 
@@ -144,7 +145,11 @@ func (f *Fake) Drops(ctx context.Context) (guard.Drops, error) {
 // dom0's own.
 func (f *Fake) check(next guard.State, changed []guard.Guest) error {
 	if err := next.Validate(); err != nil {
-		return err.(*guard.Error).Err
+		var says *guard.Error
+		if errors.As(err, &says) {
+			return says.Err
+		}
+		return err
 	}
 
 	for _, g := range changed {
