@@ -1,6 +1,7 @@
 package blockcopy_test
 
 import (
+	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/xenhost/xenhost/migrate/blockcopy"
 )
@@ -89,4 +91,13 @@ func TestMemory(t *testing.T) {
 		t.Logf("RESULT %d MiB of memory for both ends of %d MiB", most>>20, size>>20)
 		assert.Less(t, most, uint64(64<<20))
 	}
+}
+
+// pipes is a connection through the kernel.
+func pipes(t *testing.T) (here, there *os.File) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	here, there = os.NewFile(uintptr(fds[0]), "here"), os.NewFile(uintptr(fds[1]), "there")
+	t.Cleanup(func() { here.Close(); there.Close() })
+	return here, there
 }
