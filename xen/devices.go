@@ -32,9 +32,10 @@ type Devices interface {
 // domains have no such drives (errors.ErrUnsupported): to them an image is a
 // read-only disk, to be swapped by Devices.DetachDisk and AttachDisk.
 type Media interface {
-	// Insert puts the image at path into the drive, in place of what is there.
-	// path is a device below /dev or a file that ends in .iso; fs.ErrNotExist:
-	// the domain or the drive is not there; ErrInvalid: the image is not.
+	// Insert puts the image at path, a file that ends in .iso, into the drive,
+	// in place of what is there. fs.ErrNotExist: the domain or the drive is not
+	// there; ErrInvalid: the image is not. After another failure the drive can
+	// be empty.
 	Insert(ctx context.Context, id uuid.UUID, dev, path string) error
 	// Eject leaves the drive empty.
 	Eject(ctx context.Context, id uuid.UUID, dev string) error

@@ -73,8 +73,9 @@ func (v *validation) disk(field string, d Disk) {
 	v.check(ValidDisk(d.Dev), field+".dev", d.Dev, "must be xvda to xvdp")
 }
 
-// ValidImage tells whether a CD-ROM drive may show the guest this path: a
-// device, or a file that ends in .iso, and not just any file of dom0.
+// ValidImage tells whether a CD-ROM drive may show the guest this path: a file
+// that ends in .iso, and not just any file of dom0. (QEMU can not change to a
+// device.)
 func ValidImage(path string) error {
 	var v validation
 	v.path("path", path)
@@ -83,7 +84,7 @@ func ValidImage(path string) error {
 }
 
 func (v *validation) image(field, p string) {
-	v.check(strings.HasPrefix(p, "/dev/") || strings.HasSuffix(p, ".iso"), field, p, "must be below /dev or end in .iso for a CD-ROM drive")
+	v.check(strings.HasSuffix(p, ".iso"), field, p, "must end in .iso for a CD-ROM drive")
 }
 
 func (v *validation) vifs(vifs []Vif) {

@@ -90,8 +90,11 @@ func TestValidateNamesTheField(t *testing.T) {
 		{"boot", func(s *Spec) { s.Boot = "d" }},
 		{"boot", func(s *Spec) { s.Type, s.Boot = HVM, "x" }},
 		{"vnc", func(s *Spec) { s.VNC = true }},
-		{"disks[0].cdrom", func(s *Spec) { s.Disks[0] = Disk{Dev: "hdc", Path: "/dev/x", ReadOnly: true, CDROM: true} }},
-		{"disks[0].dev", func(s *Spec) { s.Type, s.Disks[0].CDROM, s.Disks[0].ReadOnly = HVM, true, true }},
+		{"disks[0].cdrom", func(s *Spec) { s.Disks[0] = Disk{Dev: "hdc", Path: "/x.iso", ReadOnly: true, CDROM: true} }},
+		{"disks[0].dev", func(s *Spec) {
+			s.Type, s.Disks[0] = HVM, Disk{Dev: "xvda", Path: "/x.iso", ReadOnly: true, CDROM: true}
+		}},
+		{"disks[0].path", func(s *Spec) { s.Type, s.Disks[0] = HVM, Disk{Dev: "hdc", Path: "/dev/x", ReadOnly: true, CDROM: true} }},
 		{"disks[0].path", func(s *Spec) {
 			s.Type, s.Disks[0] = HVM, Disk{Dev: "hdc", Path: "/etc/shadow", ReadOnly: true, CDROM: true}
 		}},

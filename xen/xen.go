@@ -78,9 +78,9 @@ type Disk struct {
 	Dev      string `json:"dev"`  // as the guest sees it: xvda to xvdp; a CD-ROM drive is hda to hdd
 	Path     string `json:"path"` // absolute path in dom0, below /dev for the xl driver
 	ReadOnly bool   `json:"read_only,omitempty"`
-	// CDROM makes it a CD-ROM drive of an HVM domain. Path is then a device
-	// below /dev or a file that ends in .iso; "" is a drive that is empty,
-	// which a running domain can have, but not one that starts.
+	// CDROM makes it a CD-ROM drive of an HVM domain. Path is then a file that
+	// ends in .iso; "" is a drive that is empty, which a running domain can
+	// have, but not one that starts.
 	CDROM bool `json:"cdrom,omitempty"`
 }
 

@@ -80,11 +80,11 @@ func carry(t *testing.T, from, to *xenlab.Host, spec xen.Spec) (before, after cp
 	saved := make(chan error, 1)
 	go func() {
 		// gzip, because ssh carries 2 MB a second here; its own shell joins the two
-		err := from.Runner().Run(context.WithoutCancel(t.Context()), dom0.Cmd{Args: []string{"sh", "-c", "xl save cpu /dev/stdout | gzip -1"}, Stdout: w})
+		err := from.Runner().Run(context.WithoutCancel(t.Context()), dom0.Cmd{Args: []string{"sh", "-c", "xl save cpu /proc/self/fd/1 | gzip -1"}, Stdout: w})
 		w.CloseWithError(err)
 		saved <- err
 	}()
-	restore := dom0.Cmd{Args: []string{"sh", "-c", "gzip -dc | xl restore -p /root/cpu.cfg /dev/stdin"}, Stdin: r}
+	restore := dom0.Cmd{Args: []string{"sh", "-c", "gzip -dc | xl restore -p /root/cpu.cfg /proc/self/fd/0"}, Stdin: r}
 	require.NoError(t, to.Runner().Run(t.Context(), restore))
 	require.NoError(t, <-saved)
 	after, err = cpuid.ReadDomain(t.Context(), to.Runner(), tool, number(t, run(t, to, "xl", "domid", "cpu")))

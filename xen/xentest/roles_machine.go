@@ -82,13 +82,14 @@ func (s *suite) machine(t *testing.T) {
 		s.is(t, now)
 	})
 	s.run(t, "swap", func(t *testing.T) {
-		now.Disks[1].Path = s.Disk(t)
+		now.Disks[1].Path = s.Image(t)
 		require.NoError(t, media.Insert(t.Context(), spec.UUID, "hdc", now.Disks[1].Path))
 		s.is(t, now)
 	})
 	s.run(t, "no image", func(t *testing.T) {
 		refused(t, media.Insert(t.Context(), spec.UUID, "hdc", "/srv/nope.iso"), "insert", xen.ErrInvalid)
 		refused(t, media.Insert(t.Context(), spec.UUID, "hdc", "/etc/shadow"), "insert", xen.ErrInvalid)
+		refused(t, media.Insert(t.Context(), spec.UUID, "hdc", s.Disk(t)), "insert", xen.ErrInvalid)
 		refused(t, media.Insert(t.Context(), spec.UUID, "hdc", ""), "insert", xen.ErrInvalid)
 		s.is(t, now)
 	})

@@ -38,8 +38,8 @@ type Harness struct {
 	// Disk returns one more path that a disk can have, used by nobody. TestRoles
 	// needs it.
 	Disk func(t *testing.T) string
-	// Image returns the path of an image that a CD-ROM drive can have. TestRoles
-	// needs it for HVM.
+	// Image returns the path of one more image that a CD-ROM drive can have.
+	// TestRoles needs it for HVM.
 	Image func(t *testing.T) string
 	// Skip names cases, as "PVH/busy disk", with the reason why they can not
 	// run here.

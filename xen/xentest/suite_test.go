@@ -57,7 +57,7 @@ func fakeHarness(opts *xentest.Options) xentest.Harness {
 			spec.Vifs = []xen.Vif{{Name: fmt.Sprintf("suite%d.0", vifs), Bridge: "xenint", MAC: xen.MAC{0, 0x16, 0x3e, 0, 1, byte(vifs)}}}
 			return spec
 		},
-		Disk:  file("more.iso"),
+		Disk:  file("more"),
 		Image: file("image.iso"),
 		Types: []xen.Type{xen.PVH, xen.PV, xen.HVM},
 		Deaf: func(_ *testing.T, d xen.Domains, id uuid.UUID) {

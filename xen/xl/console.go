@@ -65,8 +65,9 @@ func (d *Driver) appears(ctx context.Context, dom xen.Domain, node string) (valu
 	return value, err
 }
 
-// pty is the slave side of a console.
-type pty struct{ *os.File }
+// pty is the slave side of a console. The file is not embedded: its WriteTo
+// would go around Read.
+type pty struct{ f *os.File }
 
 func openConsole(path string) (io.ReadWriteCloser, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -103,12 +104,16 @@ func raw(f *os.File) error {
 
 // Read ends with io.EOF when the other side is closed.
 func (p pty) Read(b []byte) (int, error) {
-	n, err := p.File.Read(b)
+	n, err := p.f.Read(b)
 	if errors.Is(err, syscall.EIO) {
 		err = io.EOF
 	}
 	return n, err
 }
+
+func (p pty) Write(b []byte) (int, error) { return p.f.Write(b) }
+
+func (p pty) Close() error { return p.f.Close() }
 
 // Screen implements xen.Screener.
 //

@@ -54,6 +54,8 @@ func TestConsole(t *testing.T) {
 	assert.Equal(t, "root\n", string(got[:5]), "and there is no echo before it")
 
 	master.Close() // the domain is gone
+	_, err = io.Copy(io.Discard, c)
+	require.NoError(t, err)
 	_, err = c.Read(got)
 	require.ErrorIs(t, err, io.EOF)
 	require.NoError(t, c.Close())

@@ -21,7 +21,7 @@ var (
 	isThere     = regexp.MustCompile(`Domain with name ".*" already exists|device already exists in xenstore|An interface with name .* already exists`)
 	noMemory    = regexp.MustCompile(`[Oo]ut of memory|Cannot allocate memory|[Ff]ailed to free memory for the domain|cannot claim memory`)
 	busy        = regexp.MustCompile(`is mounted .*in (a guest|the privileged) domain`)
-	invalid     = regexp.MustCompile(`failed to stat|failed to open file|Could not find bridge device|config parsing error|Invalid parameter|out of range|must be less than or equal|Setting vcpu affinity: Invalid argument|however maxcpus is|Failed to open cdrom file`)
+	invalid     = regexp.MustCompile(`failed to stat|failed to open file|Could not find bridge device|config parsing error|Invalid parameter|out of range|must be less than or equal|Setting vcpu affinity: Invalid argument|however maxcpus is|Failed to open cdrom file|Cannot stat file`)
 	timedOut    = regexp.MustCompile(`timed out while waiting for .* to be removed|because of timeout`)
 	silent      = regexp.MustCompile(`guest didn't acknowledge|did not respond to suspend request`)
 	unsupported = regexp.MustCompile(`Failed to enable logdirty|requires an HVM domain|PV control interface not available|Failed to set CPUID policy`)

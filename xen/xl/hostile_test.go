@@ -24,7 +24,7 @@ import (
 
 // harmless is all that an argument of a command may look like here: words and
 // numbers of ours, and the forms that are checked before.
-var harmless = regexp.MustCompile(`^(xl|pgrep|xenstore-read|/dev/std(in|out)|-[a-z]|[a-z][a-z0-9-]{0,62}|\d+m?|all|hd[a-d]|xvd[a-p]` +
+var harmless = regexp.MustCompile(`^(xl|pgrep|xenstore-read|/proc/self/fd/[01]|-[a-z]|[a-z][a-z0-9-]{0,62}|\d+m?|all|hd[a-d]|xvd[a-p]` +
 	`|CONFIG|xl-[0-9a-f-]{36}-|/local/domain/7/[a-z0-9/-]+` +
 	`|format=raw,vdev=xvd[a-p],access=r[ow],backendtype=phy,target=/dev/[A-Za-z0-9_+./:-]+` +
 	`|mac=[0-9a-f:]{17}|[0-9a-f:]{17}|bridge=[A-Za-z0-9_.][A-Za-z0-9_.-]{0,14}|vifname=[A-Za-z0-9_.][A-Za-z0-9_.-]{0,14}` +

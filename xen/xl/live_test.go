@@ -57,8 +57,6 @@ func TestLive(t *testing.T) {
 func TestRolesLive(t *testing.T) {
 	tier.Require(t, tier.Dom0)
 	guests := &guests{}
-	image := filepath.Join(t.TempDir(), "image.iso")
-	require.NoError(t, os.WriteFile(image, make([]byte, 1<<20), 0o600))
 	xentest.TestRoles(t, xentest.Harness{
 		New:    func(*testing.T) xen.Domains { return xl.New(dom0.Local{}, nil) },
 		Spec:   func(t *testing.T, typ xen.Type) xen.Spec { return guests.onVolume(t, typ) },
@@ -66,7 +64,11 @@ func TestRolesLive(t *testing.T) {
 		Booted: booted,
 		Boots:  boots,
 		Disk:   guests.volume,
-		Image:  func(*testing.T) string { return image },
+		Image: func(t *testing.T) string {
+			image := filepath.Join(t.TempDir(), "image.iso")
+			require.NoError(t, os.WriteFile(image, make([]byte, 1<<20), 0o600))
+			return image
+		},
 	})
 }
 

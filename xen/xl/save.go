@@ -19,8 +19,9 @@ import (
 
 // Save implements xen.Saver.
 //
-//	xl save -p DOMID /dev/stdout
+//	xl save -p DOMID /proc/self/fd/1
 //
+// (Not /dev/stdout: where that is missing xl makes a file of this name.)
 // xl leaves the domain paused; it is destroyed, or continued, by us when w has
 // taken the last byte, and not already when that is in a pipe. There is no file
 // in between, which xl would make readable for all. xl is never killed: when
@@ -40,7 +41,11 @@ func (d *Driver) Save(ctx context.Context, id uuid.UUID, w io.Writer, opts *xen.
 		if dom.State == xen.Paused {
 			return fmt.Errorf("domain is paused, so its guest can not suspend: %w", xen.ErrBusy)
 		}
-		a := d.stream(ctx, dom0.Cmd{Args: []string{"xl", "save", "-p", strconv.Itoa(dom.ID), "/dev/stdout"}, Stdout: w})
+		out := &counter{w: w}
+		a := d.stream(ctx, dom0.Cmd{Args: []string{"xl", "save", "-p", strconv.Itoa(dom.ID), "/proc/self/fd/1"}, Stdout: out})
+		if a.err == nil && out.n == 0 {
+			a.err = errors.New("xl exits 0, and has written nothing")
+		}
 		ctx, cancel := d.after(ctx, d.opts.Limits.Destroy)
 		defer cancel()
 		if a.err != nil {
@@ -63,6 +68,18 @@ func (d *Driver) Save(ctx context.Context, id uuid.UUID, w io.Writer, opts *xen.
 		}
 		return err
 	})
+}
+
+// counter counts what goes to w.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
 }
 
 // stream runs a command that must not be killed.
@@ -114,7 +131,7 @@ func (d *Driver) goOn(ctx context.Context, dom xen.Domain) error {
 
 // Restore implements xen.Saver. Disks must lie below /dev.
 //
-//	xl restore [-p] FILE /dev/stdin
+//	xl restore [-p] FILE /proc/self/fd/0
 //
 // FILE is rendered from spec; the configuration inside r is not used. xl is
 // never killed: when ctx ends, or r fails, its stdin is closed, and it removes
@@ -140,9 +157,9 @@ func (d *Driver) Restore(ctx context.Context, spec xen.Spec, r io.Reader, opts *
 			return err
 		}
 		defer os.Remove(file)
-		argv := []string{"xl", "restore", file, "/dev/stdin"}
+		argv := []string{"xl", "restore", file, "/proc/self/fd/0"}
 		if paused {
-			argv = []string{"xl", "restore", "-p", file, "/dev/stdin"}
+			argv = []string{"xl", "restore", "-p", file, "/proc/self/fd/0"}
 		}
 		back, err = d.restored(ctx, spec, d.stream(ctx, dom0.Cmd{Args: argv, Stdin: r}), paused)
 		return err

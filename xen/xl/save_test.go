@@ -21,7 +21,7 @@ import (
 func saving(h *host) func(context.Context, dom0.Cmd, string) error {
 	return func(_ context.Context, cmd dom0.Cmd, argv string) error {
 		switch argv {
-		case "xl save -p 7 /dev/stdout":
+		case "xl save -p 7 /proc/self/fd/1":
 			assert.True(h.t, cmd.NoKill)
 			h.domains[0].letters = "--p---"
 			_, err := cmd.Stdout.Write([]byte("image"))
@@ -39,9 +39,9 @@ func saving(h *host) func(context.Context, dom0.Cmd, string) error {
 
 func TestSave(t *testing.T) {
 	for then, want := range map[xen.State]string{
-		"":          "xl save -p 7 /dev/stdout; xl destroy 7",
-		xen.Running: "xl save -p 7 /dev/stdout; xl unpause 7",
-		xen.Paused:  "xl save -p 7 /dev/stdout",
+		"":          "xl save -p 7 /proc/self/fd/1; xl destroy 7",
+		xen.Running: "xl save -p 7 /proc/self/fd/1; xl unpause 7",
+		xen.Paused:  "xl save -p 7 /proc/self/fd/1",
 	} {
 		h, id := one(t)
 		h.do = saving(h)
@@ -67,7 +67,18 @@ func TestWriterThatFailsAtTheEnd(t *testing.T) {
 	err := h.driver("").Save(t.Context(), id, broken{}, nil)
 	require.ErrorIs(t, err, errBroken)
 	require.NotErrorIs(t, err, xen.ErrDirty)
-	assert.Equal(t, []string{"xl save -p 7 /dev/stdout", "xl unpause 7"}, h.said)
+	assert.Equal(t, []string{"xl save -p 7 /proc/self/fd/1", "xl unpause 7"}, h.said)
+}
+
+// A save that ends well without a byte is none.
+func TestSaveThatWritesNothing(t *testing.T) {
+	h, id := one(t)
+	h.do = func(_ context.Context, _ dom0.Cmd, argv string) error {
+		h.domains[0].letters = map[bool]string{true: "-b----", false: "--p---"}[argv == "xl unpause 7"]
+		return nil
+	}
+	require.ErrorContains(t, h.driver("").Save(t.Context(), id, io.Discard, nil), "written nothing")
+	assert.Equal(t, []string{"xl save -p 7 /proc/self/fd/1", "xl unpause 7"}, h.said)
 }
 
 func TestSaveThatFails(t *testing.T) {
@@ -114,7 +125,7 @@ func TestRestore(t *testing.T) {
 	h := &host{t: t}
 	h.do = func(_ context.Context, cmd dom0.Cmd, argv string) error {
 		assert.True(t, cmd.NoKill)
-		assert.Regexp(t, `^xl restore -p `+dir+`/xl-`+s.UUID.String()+`-\d+\.cfg /dev/stdin$`, argv)
+		assert.Regexp(t, `^xl restore -p `+dir+`/xl-`+s.UUID.String()+`-\d+\.cfg /proc/self/fd/0$`, argv)
 		text, err := os.ReadFile(cmd.Args[3])
 		require.NoError(t, err)
 		assert.Contains(t, string(text), s.UUID.String())

@@ -156,7 +156,7 @@ func TestRenderRefusesImages(t *testing.T) {
 		require.ErrorIs(t, err, xen.ErrInvalid, path)
 		require.ErrorIs(t, Image(path), xen.ErrInvalid, path)
 	}
-	require.NoError(t, Image("/dev/guests/iso"))
+	require.ErrorIs(t, Image("/dev/guests/iso"), xen.ErrInvalid)
 	require.NoError(t, Image("/srv/debian-12.iso"))
 }
 
