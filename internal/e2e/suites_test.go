@@ -14,7 +14,7 @@ import (
 func TestSuites(t *testing.T) {
 	lab := xenlab.Start(t)
 	for host, suites := range map[string][]struct{ pkg, run string }{
-		"curacao": {{"lvm", lvmShare}},
+		"curacao": {{"lvm", lvmShare}, {"xen/libvirt", "TestLiveSpec"}},
 		"islay": {{"xen/xl", "TestLive|TestDryRun"}, {"xen/xl", xlShare}, {"network", "(TestLinux|TestPackets|TestKilledBetweenTables)/iptables-nft"},
 			{"shaping", "TestFairQueues|TestRouted|TestLinux/(what_is_set|a_plan|queues|a_vif_that)"}},
 	} {
