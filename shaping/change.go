@@ -187,9 +187,9 @@ func (o observed) notedGuest(g Guest) Guest {
 	return noted
 }
 
-// planNotes writes what changed into the maps, in one transaction, and returns
-// the classes that are in use after it. Without an uplink and guests nothing of
-// ours stays.
+// planNotes writes what changed into the maps, in one transaction, and counts
+// how many vifs use each class of the uplink after it. Without an uplink and
+// guests nothing of ours stays.
 func (o observed) planNotes(j *job, u Uplink, want, gone []entry) (stay map[uint32]int) {
 	put := slices.DeleteFunc(want, func(e entry) bool { return o.entries[e.vif] == e })
 	left := len(o.entries) - len(gone) + len(put)
@@ -211,7 +211,18 @@ func (o observed) planNotes(j *job, u Uplink, want, gone []entry) (stay map[uint
 	if !o.made || u != o.noted.Uplink {
 		j.notes = append(j.notes, setRules(u)...)
 	}
-	uses := o.uses()
+	uses := map[uint32]int{}
+	for _, e := range slices.Concat(gone, put) {
+		uses[e.class] = 0
+	}
+	for id := range o.classes {
+		uses[id] = 0
+	}
+	for _, e := range o.entries {
+		if _, asked := uses[e.class]; asked {
+			uses[e.class]++
+		}
+	}
 	var free, first []uint32
 	for _, e := range gone {
 		if uses[e.class]--; uses[e.class] == 0 {

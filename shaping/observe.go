@@ -72,7 +72,8 @@ func (k *kernel) lookClasses(seen *observed, link int32) error {
 // one guest costs the same on every host.
 func (k *kernel) glance(r record, id uint32, vifs []string) (observed, error) {
 	seen := observe(r)
-	return seen, k.glanceAt(&seen, id, vifs)
+	err := k.glanceAt(&seen, id, vifs)
+	return seen, err
 }
 
 func (k *kernel) glanceAt(seen *observed, id uint32, vifs []string) error {
