@@ -60,7 +60,7 @@ func asProcess(args []string) error {
 func target(ns, dir string) confirm.Target {
 	path := nstest.Space{Name: ns}.Path()
 	return confirm.Target{
-		Network: network.New(&network.Options{NetNS: path, LockDir: dir}),
+		Network: network.New(&network.Options{NetNS: path, LockDir: dir, Firewall: network.IPTables}), // iptables-save is what the tests look at
 		Guard:   guard.New(&guard.Options{NetNS: path, LockDir: dir}),
 		NetNS:   path,
 	}
