@@ -28,7 +28,7 @@ func TestToolstackFull(t *testing.T) {
 		})
 	}
 	for i := range 3 {
-		config := fmt.Sprintf("name = \"idle%d\"\ntype = \"pvh\"\nmemory = 64\nkernel = %q\nramdisk = %q\ntsc_mode = \"native\"\nvif = [ \"bridge=xenint\" ]\n",
+		config := fmt.Sprintf("name = \"idle%d\"\ntype = \"pvh\"\nmemory = 128\nkernel = %q\nramdisk = %q\ntsc_mode = \"native\"\nvif = [ \"bridge=xenint\" ]\n",
 			i, xenlab.GuestKernel, xenlab.GuestRamdisk)
 		file := fmt.Sprintf("/root/idle%d.cfg", i)
 		require.NoError(t, curacao.Write(t.Context(), file, []byte(config), 0o600))
