@@ -7,6 +7,8 @@ import (
 	"hash/maphash"
 	"strings"
 
+	goiptables "github.com/coreos/go-iptables/iptables"
+
 	"github.com/xenhost/xenhost/xen/dom0"
 )
 
@@ -173,6 +175,22 @@ func (l *Linux) choose(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := supported(pick); err != nil {
+		return err
+	}
 	l.backend = &iptables{iptablesRules: newIPTablesRules(), runner: l.runner, command: pick, legacy: !strings.Contains(string(version), "nf_tables"), seed: maphash.MakeSeed()}
 	return l.alone(ctx)
+}
+
+// supported refuses an iptables before 1.8, from another time of iptables-save:
+// what it lists has to be what we wrote, to the letter, and nobody has tried.
+func supported(command string) error {
+	t, err := goiptables.New(goiptables.Path(command))
+	if err != nil {
+		return fmt.Errorf("%s: %w", command, err)
+	}
+	if a, b, c := t.GetIptablesVersion(); a < 1 || a == 1 && b < 8 {
+		return fmt.Errorf("%s is of version %d.%d.%d, 1.8 is needed: %w", command, a, b, c, errors.ErrUnsupported)
+	}
+	return nil
 }
