@@ -1,14 +1,11 @@
 package network
 
 import (
-	"context"
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 func TestSockets(t *testing.T) {
@@ -27,20 +24,6 @@ func TestSockets(t *testing.T) {
 	assert.Equal(t, []socket{
 		{UDP, netip.IPv6Unspecified(), 53}, {UDP, netip.MustParseAddr("203.0.113.1"), 67},
 	}, sockets("udp6", udp6))
-}
-
-func TestLockWaitsNoLongerThanAsked(t *testing.T) {
-	path := t.TempDir() + "/locks/network.lock"
-	unlock, err := lock(t.Context(), path)
-	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	_, err = lock(ctx, path)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	unlock()
-	unlock, err = lock(t.Context(), path)
-	require.NoError(t, err)
-	unlock()
 }
 
 func TestVifName(t *testing.T) {

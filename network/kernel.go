@@ -2,16 +2,15 @@ package network
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/xenhost/xenhost/internal/flock"
 )
 
 // A kernel is the netlink side of one operation, in the right namespace.
@@ -41,7 +40,7 @@ func (l *Linux) do(ctx context.Context, work func(context.Context, *kernel) erro
 func (l *Linux) inside(ctx context.Context, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	unlock, err := lock(ctx, filepath.Join(l.lockDir, "network.lock"))
+	unlock, err := flock.Wait(ctx, filepath.Join(l.lockDir, "network.lock"))
 	if err != nil {
 		return err
 	}
@@ -75,35 +74,4 @@ func enter(path string) error {
 		return fmt.Errorf("network namespace %s: %w", path, err)
 	}
 	return nil
-}
-
-// lock takes the lock file, which the kernel frees when its holder ends in any
-// way. It keeps goroutines apart as well as processes, because each call opens
-// the file anew.
-func lock(ctx context.Context, path string) (unlock func(), err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	poll := time.NewTicker(5 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return func() { _ = f.Close() }, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			_ = f.Close()
-			return nil, fmt.Errorf("lock %s: %w", path, err)
-		}
-		select {
-		case <-ctx.Done():
-			_ = f.Close()
-			return nil, fmt.Errorf("lock %s: %w", path, ctx.Err())
-		case <-poll.C:
-		}
-	}
 }
