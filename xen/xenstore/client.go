@@ -20,6 +20,7 @@ type Client struct {
 	device  bool // the kernel's, which takes 4096 bytes with the header and may refuse a request by itself
 	limit   time.Duration
 	writing chan struct{} // held by the one who writes
+	turn    chan struct{} // of a device: held by the one request that has no reply yet
 	done    chan struct{} // closed when the connection has ended
 
 	mu      sync.Mutex
@@ -50,7 +51,7 @@ func NewClient(conn io.ReadWriteCloser, opts *Options) *Client { return newClien
 
 func newClient(conn io.ReadWriteCloser, device bool, opts *Options) *Client {
 	c := &Client{
-		conn: conn, device: device, limit: 30 * time.Second, writing: make(chan struct{}, 1), done: make(chan struct{}),
+		conn: conn, device: device, limit: 30 * time.Second, writing: make(chan struct{}, 1), turn: make(chan struct{}, 1), done: make(chan struct{}),
 		open: make(map[uint32]*request), watches: make(map[string]*Watch),
 	}
 	if opts != nil && opts.Limit > 0 {
@@ -117,6 +118,7 @@ func (c *Client) answer(m wire.Message) {
 		return
 	}
 	delete(c.open, m.ID)
+	c.next()
 	if !r.left {
 		r.reply <- m
 	} else if r.undo != nil && m.Op == r.op {
@@ -139,9 +141,13 @@ func (c *Client) call(ctx context.Context, m wire.Message, undo func(body []byte
 	}
 	limited, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
+	if err := c.wait(limited); err != nil {
+		return nil, c.late(ctx, err)
+	}
 	r := &request{op: m.Op, reply: make(chan wire.Message, 1), undo: undo}
 	id, err := c.enlist(r)
 	if err != nil {
+		c.next()
 		return nil, err
 	}
 	m.ID = id
@@ -193,7 +199,33 @@ func (c *Client) leave(id uint32, r *request) bool {
 func (c *Client) forget(id uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.open, id)
+	if c.open[id] != nil {
+		delete(c.open, id)
+		c.next()
+	}
+}
+
+// wait takes the turn of a device. With several requests under way Linux 6.1
+// was seen to hand out one's reply as the answer to another.
+func (c *Client) wait(ctx context.Context) error {
+	if !c.device {
+		return nil
+	}
+	select {
+	case c.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.done:
+		return c.Err()
+	}
+}
+
+// next gives the turn of a device on.
+func (c *Client) next() {
+	if c.device {
+		<-c.turn
+	}
 }
 
 // late says whose deadline it was.

@@ -6,9 +6,12 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/xenhost/xenhost/xen/xenstore/internal/wire"
@@ -47,6 +50,42 @@ func TestDevice(t *testing.T) {
 	require.ErrorContains(t, err, "4080 at most")
 	require.NoError(t, c.Err())
 	require.Empty(t, c.open, "what has no reply is not waited for")
+}
+
+// With two requests under way a kernel was seen to mix up their replies.
+func TestDeviceHasOneRequestAtATime(t *testing.T) {
+	r, w := io.Pipe()
+	k := &kernel{r, w}
+	c := newClient(busy{k, new(atomic.Int32)}, true, nil)
+	defer c.Close()
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 20 {
+				assert.NoError(t, c.Write(t.Context(), "/a", nil))
+			}
+		})
+	}
+	all.Wait()
+}
+
+// busy refuses a request while another has no reply.
+type busy struct {
+	*kernel
+	open *atomic.Int32
+}
+
+func (b busy) Write(p []byte) (int, error) {
+	if b.open.Add(1) > 1 {
+		return 0, &fs.PathError{Op: "write", Path: "/dev/xen/xenbus", Err: syscall.EBUSY}
+	}
+	return b.kernel.Write(p)
+}
+
+func (b busy) Read(p []byte) (int, error) {
+	n, err := b.kernel.Read(p)
+	b.open.Store(0)
+	return n, err
 }
 
 func TestMeanings(t *testing.T) {

@@ -9,7 +9,7 @@
 //	event, err := watch.Next(ctx)
 //
 // A [Client] is one connection, safe for concurrent use: requests of several
-// goroutines are under way at once. Every call has a deadline, its own or
+// goroutines are under way at once (one after the other on the kernel's device). Every call has a deadline, its own or
 // Options.Limit. When the connection is lost, every call and every watch says
 // [ErrLost]; the client is then of no more use: Dial again, watch again, and
 // look at everything again.
