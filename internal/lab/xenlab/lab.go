@@ -113,32 +113,37 @@ func (l *Lab) Close() error {
 	return err
 }
 
-// takeLock waits for the lock. Polling, because flock can not be interrupted.
+// takeLock waits for the lock in the kernel's queue, so that who came first has
+// it first. A waiter that gives up leaves a goroutine there, which gives the
+// lock back as soon as it has it.
 func (l *Lab) takeLock(ctx context.Context) error {
 	f, err := os.OpenFile(filepath.Join(l.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
-	for told := false; ; {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			break
+	got := make(chan error, 1)
+	go func() {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		for errors.Is(err, unix.EINTR) {
+			err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
 		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			f.Close()
-			return os.NewSyscallError("flock", err)
-		}
-		if !told {
-			holder, _ := io.ReadAll(io.NewSectionReader(f, 0, 200))
-			l.log.Info("waiting for the lab", "holder", string(holder))
-			told = true
-		}
+		got <- os.NewSyscallError("flock", err)
+	}()
+	select {
+	case err = <-got:
+	case <-time.After(200 * time.Millisecond):
+		holder, _ := io.ReadAll(io.NewSectionReader(f, 0, 200))
+		l.log.Info("waiting for the lab", "holder", string(holder))
 		select {
+		case err = <-got:
 		case <-ctx.Done():
-			f.Close()
+			go func() { <-got; f.Close() }()
 			return fmt.Errorf("another process has the lab: %w", ctx.Err())
-		case <-time.After(200 * time.Millisecond):
 		}
+	}
+	if err != nil {
+		f.Close()
+		return err
 	}
 	_ = f.Truncate(0)
 	_, _ = fmt.Fprintf(f, "pid %d: %s", os.Getpid(), filepath.Base(os.Args[0]))
