@@ -38,8 +38,6 @@ type Linux struct {
 	kernel *kernel // nil before the first operation, and after a failed one
 }
 
-var _ Manager = (*Linux)(nil)
-
 // New returns the manager of this host's rates. It needs root and touches
 // nothing yet. From its first operation on it holds two sockets, as long as it
 // is in use.

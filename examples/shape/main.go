@@ -4,7 +4,7 @@
 //	shape list                             configured, and measured for a second
 //	shape throttle web1 1mbit --for 72h    as when its traffic is used up
 //	shape unthrottle web1
-//	shape keep                             puts rates back when guests reboot, ends throttles: run it as a service
+//	shape keep                             puts rates back when guests reboot, ends throttles; "agent run" does it too
 //
 // The host's line to the world stands in its settings:
 //

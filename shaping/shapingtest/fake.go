@@ -31,9 +31,10 @@ type Fake struct {
 	state  shaping.State
 	counts map[uuid.UUID]shaping.Counter
 	faults []fault
+	news   chan struct{} // an interface came
 }
 
-var _ shaping.Manager = (*Fake)(nil)
+var _ shaping.Keeper = (*Fake)(nil)
 
 // link is an interface: foreign has a queue of somebody else, limited one of
 // ours.
@@ -44,7 +45,7 @@ func New(opts *Options) *Fake {
 	if opts == nil {
 		opts = &Options{Interfaces: []string{"eth0"}}
 	}
-	f := &Fake{now: opts.Now, links: map[string]*link{}, counts: map[uuid.UUID]shaping.Counter{}}
+	f := &Fake{now: opts.Now, links: map[string]*link{}, counts: map[uuid.UUID]shaping.Counter{}, news: make(chan struct{}, 1)}
 	if f.now == nil {
 		f.now = time.Now
 	}
@@ -61,6 +62,7 @@ func (f *Fake) Plug(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.links[name] = &link{}
+	f.tell()
 }
 
 // Unplug takes an interface away, as a vif goes with its domain; its counters
@@ -82,6 +84,7 @@ func (f *Fake) Plant(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.links[name] = &link{foreign: true}
+	f.tell()
 }
 
 // Carry lets so many bytes pass for a guest.

@@ -59,6 +59,7 @@ func TestManager(t *testing.T, site func(t *testing.T) Site) {
 		{"queues that are not ours stay", suite.foreign},
 		{"a vif that comes is limited by refresh", suite.plugged},
 		{"a vif that comes back is limited by set", suite.rebooted},
+		{"a keeper limits vifs that come", suite.kept},
 		{"refresh does not stop at what is foreign", suite.refreshForeign},
 		{"a throttle ends by itself", suite.throttle},
 		{"a throttle is taken off", suite.unthrottle},

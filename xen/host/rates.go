@@ -36,9 +36,21 @@ func (h *Host) SetRates(ctx context.Context, id uuid.UUID, rates shaping.Policy)
 // Throttle holds a guest below its rates until a time, or takes that off if it
 // is the zero Throttle. It is written down: it outlasts reboots of guest and
 // host, and goes with the guest in a move. Something must run to end it in time:
-// see shaping.Linux.Keep; without it the next start of the guest does.
+// see KeepRates; without it the next start of the guest does.
 func (h *Host) Throttle(ctx context.Context, id uuid.UUID, t shaping.Throttle) error {
 	return h.reshape(ctx, "throttle", id, func(g *Guest) { g.Throttle = t })
+}
+
+// KeepRates puts limits back on vifs that come again when a guest reboots, and
+// takes throttles off at their time, until ctx ends; that is its error then. One
+// a host is enough. Without Config.Shaping it only waits, and so it does with
+// a manager that is no shaping.Keeper.
+func (h *Host) KeepRates(ctx context.Context) error {
+	if k, ok := h.shaping.(shaping.Keeper); ok {
+		return k.Keep(ctx, nil)
+	}
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func (h *Host) reshape(ctx context.Context, op string, id uuid.UUID, change func(*Guest)) error {

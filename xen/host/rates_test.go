@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -99,6 +100,35 @@ func TestRatesLiveWithTheGuest(t *testing.T) {
 
 	require.NoError(t, w.Terminate(ctx, id))
 	inForce(t, rates)
+}
+
+// TestThrottleEnds: a throttle that was written down before the host lost its
+// power ends at its time under the keeper of the next boot, and stays ended.
+func TestThrottleEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // the hour passes at once
+		w, ctx := newWorld(t), t.Context()
+		w.shaped(t)
+		g, err := w.Provision(ctx, fast(t), nil)
+		require.NoError(t, err)
+		throttle := shaping.Throttle{Rate: shaping.Mbit, Until: time.Now().Add(time.Hour).UTC().Truncate(time.Second)}
+		require.NoError(t, w.Throttle(ctx, id, throttle))
+
+		rates := w.shaped(t)
+		kept, cancel := context.WithCancel(ctx)
+		ended := make(chan error, 1)
+		go func() { ended <- w.KeepRates(kept) }()
+		time.Sleep(time.Until(throttle.Until) - time.Millisecond)
+		synctest.Wait()
+		held := g
+		held.Throttle = throttle
+		inForce(t, rates, held)
+		time.Sleep(2 * time.Millisecond)
+		synctest.Wait()
+		inForce(t, rates, g)
+		cancel()
+		require.ErrorIs(t, <-ended, context.Canceled)
+		inForce(t, w.shaped(t), g)
+	})
 }
 
 func TestRatesAreRefused(t *testing.T) {
