@@ -53,7 +53,7 @@ func New(opts *Options) *Linux {
 	return l
 }
 
-var _ Manager = (*Linux)(nil)
+var _ Keeper = (*Linux)(nil)
 
 // patience bounds how long an operation waits for its turn, beyond the
 // caller's own deadline.
@@ -210,6 +210,12 @@ func (l *Linux) takeIn(g group) error {
 		l.log.Info("disk rate", "takes in", t.name)
 	}
 	return err
+}
+
+// Keeper is a manager that stays to keep its word: Linux.
+type Keeper interface {
+	Manager
+	Keep(ctx context.Context, opts *KeepOptions) error
 }
 
 // KeepOptions changes how Keep works; nil is right for a dom0.

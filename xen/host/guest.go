@@ -10,6 +10,7 @@ import (
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/shaping"
+	"github.com/xenhost/xenhost/shaping/diskrate"
 	"github.com/xenhost/xenhost/xen"
 )
 
@@ -53,6 +54,9 @@ type Disk struct {
 	Volume lvm.ID `json:"volume"`
 	Size   int64  `json:"size"`           // bytes; rounded up to whole extents when it is made
 	Pool   string `json:"pool,omitempty"` // the thin pool, if it is a thin volume
+	// Limit is how fast the guest reads and writes it, where the host can hold
+	// it to that.
+	Limit diskrate.Limit `json:"limit,omitzero"`
 }
 
 // Nic is a network interface of a guest. Bridge and MAC stay as they are in a
@@ -114,7 +118,7 @@ func (g Guest) Validate() error {
 		if d.Size <= 0 {
 			errs = append(errs, fmt.Errorf("%w: disk %s has size %d", ErrInvalid, d.Dev, d.Size))
 		}
-		errs = append(errs, lvm.ValidName(d.SnapshotName())) // a move needs room for its own name
+		errs = append(errs, d.Limit.Validate(), lvm.ValidName(d.SnapshotName())) // a move needs room for its own name
 	}
 	if err := g.Spec(g.Devices()).Validate(); err != nil {
 		errs = append(errs, err)
