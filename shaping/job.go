@@ -6,6 +6,7 @@ import "errors"
 // are made before traffic is sent to them and taken away after, and one that
 // is there is changed in place by one message.
 type job struct {
+	links  []message // interfaces that are made before the rest can be planned
 	set    []message // queues and classes, made or changed
 	leaves []leaf    // queues below new ones
 	notes  []message // one transaction
@@ -13,7 +14,7 @@ type job struct {
 }
 
 func (j *job) empty() bool {
-	return len(j.set)+len(j.leaves)+len(j.notes)+len(j.drop) == 0
+	return len(j.links)+len(j.set)+len(j.leaves)+len(j.notes)+len(j.drop) == 0
 }
 
 // A leaf waits below a class or a bucket; limit is its length in bytes where

@@ -112,6 +112,17 @@ func (l *Linux) become(k *kernel, seen observed, want State, mine func(uuid.UUID
 		return err
 	}
 	l.say(Diff(seen.actual(), want))
+	if len(j.links) > 0 {
+		if err := k.route.say(j.links); err != nil {
+			return err
+		}
+		if seen, err = k.look(); err != nil {
+			return err
+		}
+		if j, err = seen.plan(want, mine, true); err != nil {
+			return err
+		}
+	}
 	if err := l.carryOut(k, j); err != nil {
 		return err
 	}
@@ -174,6 +185,17 @@ func (l *Linux) replace(k *kernel, id uuid.UUID, want []Guest) error {
 		return err
 	}
 	l.say(seen.lacks(id, want))
+	if len(j.links) > 0 {
+		if err := k.route.say(j.links); err != nil {
+			return err
+		}
+		if seen, err = k.glance(was, was.classOf(old), vifs); err != nil {
+			return err
+		}
+		if j, err = seen.plan(next, mine, false); err != nil {
+			return err
+		}
+	}
 	if err := l.carryOut(k, j); err != nil {
 		return err
 	}
@@ -240,6 +262,9 @@ func (l *Linux) Counters(ctx context.Context) ([]Counter, error) {
 			for _, v := range g.Vifs {
 				if r := seen.roots[seen.links[v]]; r.ours(vifRoot) {
 					c.Download = c.Download.plus(r.flow)
+				}
+				if r := seen.roots[seen.rounds[v]]; r.ours(vifRoot) {
+					c.Send = c.Send.plus(r.flow)
 				}
 			}
 			out = append(out, c)

@@ -74,6 +74,46 @@ func (s *street) check(t *testing.T, rate shaping.Rate, isTCP bool) {
 	within(t, "download", rates[1][0], rate)
 }
 
+// TestSend: what a guest sends to another one on the same host is held to Send,
+// and what it sends to the world too, with Upload above it. Connections survive
+// a change, and the end of it.
+func TestSend(t *testing.T) {
+	needNamespaces(t)
+	s := newStreet(t)
+	at := func(r shaping.Rate) shaping.Policy { return shaping.Policy{Send: r, Upload: 50 * shaping.Mbit} }
+	s.apply(t, 10*shaping.Gbit, at(20*shaping.Mbit), at(20*shaping.Mbit), shaping.Policy{})
+	inside := tcp(t, s.guests[0], s.guests[2], "10.9.0.3", 2)
+	outside := tcp(t, s.guests[1], s.world, "10.9.1.1", 2)
+	sends := func(i int) func([]shaping.Counter) shaping.Flow {
+		return func(c []shaping.Counter) shaping.Flow { return c[i].Send }
+	}
+	for _, rate := range []shaping.Rate{20 * shaping.Mbit, 40 * shaping.Mbit} {
+		for i := range 2 {
+			require.NoError(t, s.manager.Set(t.Context(), s.guest(i, at(rate))))
+		}
+		time.Sleep(500 * time.Millisecond)
+		rates := s.measure(t, rate, largest, 2*time.Second, flows{sends(0)}, flows{sends(1)})
+		within(t, "to a guest", rates[0][0], rate)
+		within(t, "to the world", rates[1][0], rate)
+	}
+	require.NoError(t, s.manager.Set(t.Context(), s.guest(0, shaping.Policy{})))
+	require.NoError(t, s.manager.Remove(t.Context(), s.guest(1, shaping.Policy{}).UUID))
+	time.Sleep(500 * time.Millisecond)
+	inside.alive(t)
+	outside.alive(t)
+	assert.NotContains(t, s.host.run(t, "", "ip", "link"), "xs", "nothing stays behind")
+	assert.NotContains(t, s.host.run(t, "", "tc", "qdisc", "show"), "ingress")
+
+	s.host.run(t, "", "tc", "qdisc", "add", "dev", "g1", "clsact")
+	require.ErrorIs(t, s.manager.Set(t.Context(), s.guest(1, at(shaping.Mbit))), shaping.ErrForeign)
+	assert.NotContains(t, s.host.run(t, "", "ip", "link"), "xs")
+	s.host.run(t, "", "tc", "qdisc", "add", "dev", "g2", "ingress")
+	s.host.run(t, "", "tc", "filter", "add", "dev", "g2", "ingress", "pref", "1", "protocol", "arp", "u32", "match", "u32", "0", "0")
+	require.NoError(t, s.manager.Set(t.Context(), s.guest(2, at(shaping.Mbit))))
+	require.NoError(t, s.manager.Set(t.Context(), s.guest(2, shaping.Policy{})))
+	assert.Contains(t, s.host.run(t, "", "tc", "filter", "show", "dev", "g2", "ingress"), "pref 1 ", "another's filter stays")
+}
+
 // TestWeights: what nobody was promised is shared by weight, and dom0 keeps its
 // part while all guests want more than there is.
 func TestWeights(t *testing.T) {

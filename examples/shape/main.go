@@ -59,6 +59,7 @@ func set(flags *cli.Flags) *cobra.Command {
 	f.Var(&want.Download, "download", "the most that it receives; 0bit is no limit")
 	f.Var(&want.Upload, "upload", "what it can always send to the world")
 	f.Var(&want.Ceil, "ceil", "the most that it sends while others leave room")
+	f.Var(&want.Send, "send", "the most that it sends to anyone, other guests too")
 	f.Var(&burst, "burst", "credit for short peaks")
 	f.IntVar(&want.Weight, "weight", 1, "its share of what others leave")
 	f.IntVar(&want.Priority, "priority", 0, "0 (first) to 7")
@@ -72,6 +73,7 @@ func set(flags *cli.Flags) *cobra.Command {
 			"download": func() { g.Rates.Download = want.Download },
 			"upload":   func() { g.Rates.Upload = want.Upload },
 			"ceil":     func() { g.Rates.Ceil = want.Ceil },
+			"send":     func() { g.Rates.Send = want.Send },
 			"burst":    func() { g.Rates.Burst = want.Burst },
 			"weight":   func() { g.Rates.Weight = want.Weight },
 			"priority": func() { g.Rates.Priority = want.Priority },

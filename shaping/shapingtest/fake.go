@@ -37,8 +37,8 @@ type Fake struct {
 var _ shaping.Keeper = (*Fake)(nil)
 
 // link is an interface: foreign has a queue of somebody else, limited one of
-// ours.
-type link struct{ foreign, limited bool }
+// ours, and sends is limited in what it sends.
+type link struct{ foreign, limited, sends bool }
 
 // New returns a simulated host.
 func New(opts *Options) *Fake {
@@ -173,7 +173,7 @@ func (f *Fake) read() shaping.State {
 	s := f.state.Normalize()
 	for i, g := range s.Guests {
 		for _, v := range g.Vifs {
-			if l := f.links[v]; l != nil && l.limited != limited(g) {
+			if l := f.links[v]; l != nil && (l.limited != limited(g) || l.sends != sends(g)) {
 				s.Guests[i] = shaping.Guest{UUID: g.UUID, Vifs: g.Vifs}
 			}
 		}
@@ -184,17 +184,20 @@ func (f *Fake) read() shaping.State {
 // limited: the guest's vifs have a queue of ours.
 func limited(g shaping.Guest) bool { return g.Limits().Download != 0 }
 
+// sends: what the guest's vifs send is limited.
+func sends(g shaping.Guest) bool { return g.Limits().Send != 0 }
+
 // become makes the host as next says, where nothing foreign is in the way.
 func (f *Fake) become(next shaping.State) {
 	f.state = next.Normalize()
-	wanted := map[string]bool{}
+	wanted := map[string]shaping.Guest{}
 	for _, g := range f.state.Guests {
 		for _, v := range g.Vifs {
-			wanted[v] = limited(g)
+			wanted[v] = g
 		}
 	}
 	for name, l := range f.links {
-		l.limited = wanted[name] && !l.foreign
+		l.limited, l.sends = limited(wanted[name]) && !l.foreign, sends(wanted[name])
 	}
 	for id := range f.counts {
 		if _, ok := f.state.Guest(id); !ok {

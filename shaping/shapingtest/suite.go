@@ -60,6 +60,7 @@ func TestManager(t *testing.T, site func(t *testing.T) Site) {
 		{"a vif that comes is limited by refresh", suite.plugged},
 		{"a vif that comes back is limited by set", suite.rebooted},
 		{"a keeper limits vifs that come", suite.kept},
+		{"what a guest sends is limited", suite.sends},
 		{"refresh does not stop at what is foreign", suite.refreshForeign},
 		{"a throttle ends by itself", suite.throttle},
 		{"a throttle is taken off", suite.unthrottle},
