@@ -56,8 +56,8 @@
 //
 // What is ours are the queues 5650: on vifs and on those interfaces, 5651: on
 // the uplink, the filter 22096 of what arrives at vifs, and the nftables tables
-// named xenhost_shaping. A queue that somebody else put on an
-// interface is refused with ErrForeign and stays; so does every other table.
+// named xenhost_shaping. A queue that somebody else put on an interface is
+// refused with ErrForeign and stays; so does every other table.
 // The comments in the maps are the record of what was asked for, in the words
 // of a plan:
 //

@@ -108,7 +108,7 @@ func (k *kernel) glanceAt(seen *observed, id uint32, vifs []string) error {
 		}
 	}
 	for _, v := range vifs {
-		if link, there := seen.links[v]; there && len(seen.rounds) > 0 {
+		if link, there := seen.links[v]; there {
 			if err := k.glanceQueue(seen, link, ingressParent); err != nil {
 				return err
 			}
