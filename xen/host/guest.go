@@ -65,6 +65,10 @@ type Nic struct {
 	Bridge    string       `json:"bridge"`
 	MAC       xen.MAC      `json:"mac"`
 	Addresses []netip.Addr `json:"addresses,omitempty"`
+	// Backstop is netback's own limit of what the guest sends, for each of its
+	// queues (xen.Vif.Rate), from the guest's next start on. Well above
+	// Rates.Send it keeps a guest that floods its bridge from using up dom0's CPU.
+	Backstop shaping.Rate `json:"backstop,omitzero"`
 }
 
 // Spec returns the domain to create; paths gives the device of each volume.
@@ -78,7 +82,7 @@ func (g Guest) Spec(paths map[lvm.ID]string) xen.Spec {
 		s.Disks = append(s.Disks, xen.Disk{Dev: d.Dev, Path: paths[d.Volume]})
 	}
 	for i, n := range g.Nics {
-		s.Vifs = append(s.Vifs, xen.Vif{Name: network.VifName(g.UUID, i), Bridge: n.Bridge, MAC: n.MAC})
+		s.Vifs = append(s.Vifs, xen.Vif{Name: network.VifName(g.UUID, i), Bridge: n.Bridge, MAC: n.MAC, Rate: int64(n.Backstop)})
 	}
 	return s
 }
