@@ -97,10 +97,10 @@ type Vif struct {
 	Rate int64 `json:"rate,omitempty"`
 }
 
-// The bounds of Vif.Rate.
+// The bounds of Vif.Rate; xl counts the bytes of a second in 32 bits.
 const (
 	MinVifRate = 8_000
-	MaxVifRate = 1_000_000_000_000
+	MaxVifRate = 32_000_000_000
 )
 
 // Domain is what runs, as the hypervisor shows it. The identity is UUID; ID

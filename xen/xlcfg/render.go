@@ -147,7 +147,7 @@ func disk(d xen.Disk) (string, *xen.FieldError) {
 func vif(v xen.Vif) []string {
 	out := []string{"mac=" + v.MAC.String(), "bridge=" + v.Bridge, "vifname=" + v.Name}
 	if v.Rate != 0 {
-		out = append(out, fmt.Sprintf("rate=%db/s", v.Rate))
+		out = append(out, fmt.Sprintf("rate=%dB/s", v.Rate/8))
 	}
 	return out
 }
