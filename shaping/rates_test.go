@@ -74,6 +74,22 @@ func (s *street) check(t *testing.T, rate shaping.Rate, isTCP bool) {
 	within(t, "download", rates[1][0], rate)
 }
 
+// TestBurst: a guest that was silent has its credit, and then its rate.
+func TestBurst(t *testing.T) {
+	needNamespaces(t)
+	s := newStreet(t)
+	s.apply(t, shaping.Gbit, shaping.Policy{Send: 2 * shaping.Mbit, Burst: 2 << 20})
+	send := func(size int) time.Duration {
+		begin := time.Now()
+		s.send(t, s.guests[0], size)
+		return time.Since(begin)
+	}
+	quick, slow := send(1<<20), send(2<<20)
+	t.Logf("1 MiB of credit in %v, another and a MiB at 2 Mbit/s in %v", quick, slow)
+	assert.Less(t, quick, 4*time.Second, "at its rate it would take longer")
+	assert.Greater(t, slow, 4*time.Second)
+}
+
 // TestSend: what a guest sends to another one on the same host is held to Send,
 // and what it sends to the world too, with Upload above it. Connections survive
 // a change, and the end of it.

@@ -51,6 +51,7 @@ func TestManager(t *testing.T, site func(t *testing.T) Site) {
 		{"a refused change leaves the old part", suite.refused},
 		{"a plan is applied and then empty", suite.apply},
 		{"applying nothing removes all", suite.applyNothing},
+		{"whatever is there becomes what is wanted", suite.walk},
 		{"what contradicts itself is refused whole", suite.twins},
 		{"vifs change hands in one apply", suite.swap},
 		{"the uplink gets another rate", suite.rerate},
