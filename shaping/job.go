@@ -25,6 +25,18 @@ type leaf struct {
 	about string
 }
 
+// prepared makes the interfaces that a job needs first; again plans the rest, now
+// that they are there.
+func (k *kernel) prepared(j *job, again func() (*job, error)) (*job, error) {
+	if len(j.links) == 0 {
+		return j, nil
+	}
+	if err := k.route.say(j.links); err != nil {
+		return nil, err
+	}
+	return again()
+}
+
 // carryOut does a job.
 func (l *Linux) carryOut(k *kernel, j *job) error {
 	if err := k.route.say(j.set); err != nil {
