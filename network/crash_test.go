@@ -54,11 +54,11 @@ func TestTwoProcesses(t *testing.T) {
 	for _, variant := range variants() {
 		t.Run(variant, func(t *testing.T) {
 			s := newSpace(t)
-			s.ip(t, "link add xenint type bridge")
+			s.IP(t, "link add xenint type bridge")
 			locks := t.TempDir()
 			var wait sync.WaitGroup
 			for i := range byte(2) {
-				order, err := json.Marshal(orders{s.path(), locks, variant, 1 + 10*i, 11 + 10*i})
+				order, err := json.Marshal(orders{s.Path(), locks, variant, 1 + 10*i, 11 + 10*i})
 				require.NoError(t, err)
 				wait.Go(func() {
 					c := exec.Command(os.Args[0])
@@ -68,7 +68,7 @@ func TestTwoProcesses(t *testing.T) {
 				})
 			}
 			wait.Wait()
-			have, err := network.New(&network.Options{NetNS: s.path(), Firewall: variant, LockDir: locks}).Read(t.Context())
+			have, err := network.New(&network.Options{NetNS: s.Path(), Firewall: variant, LockDir: locks}).Read(t.Context())
 			require.NoError(t, err)
 			var want network.State
 			for n := range byte(20) {
@@ -107,13 +107,13 @@ func TestKilledBetweenTables(t *testing.T) {
 	for _, variant := range variants() {
 		t.Run(variant, func(t *testing.T) {
 			s := newSpace(t)
-			s.ip(t, "link add xenint type bridge")
+			s.IP(t, "link add xenint type bridge")
 			m := s.manager(t, variant)
 			require.NoError(t, m.Set(t.Context(), guest(2)))
-			s.run(t, "", variant, "-P", "FORWARD", "ACCEPT") // makes the table filter be there
+			s.Run(t, "", variant, "-P", "FORWARD", "ACCEPT") // makes the table filter be there
 			clean := s.saved(t, variant)
 			killed := network.New(&network.Options{
-				NetNS: s.path(), Firewall: variant, LockDir: t.TempDir(), Runner: &dying{before: "nat"}})
+				NetNS: s.Path(), Firewall: variant, LockDir: t.TempDir(), Runner: &dying{before: "nat"}})
 			require.Error(t, killed.Set(t.Context(), guest(1, forward(network.TCP, 8080, 1, 80))))
 			have, err := m.Read(t.Context())
 			require.NoError(t, err)

@@ -20,9 +20,9 @@ func TestBadLine(t *testing.T) {
 	for _, firewall := range firewalls() {
 		t.Run(firewall, func(t *testing.T) {
 			s := newSpace(t)
-			s.ip(t, "link add xenint type bridge", "link add xenint2 type bridge")
+			s.IP(t, "link add xenint type bridge", "link add xenint2 type bridge")
 			spoiler := &meddler{}
-			m := network.New(&network.Options{NetNS: s.path(), Firewall: firewall, LockDir: t.TempDir(), Runner: spoiler})
+			m := network.New(&network.Options{NetNS: s.Path(), Firewall: firewall, LockDir: t.TempDir(), Runner: spoiler})
 			old := network.State{
 				Masquerades: []network.Masquerade{{Source: netip.MustParsePrefix("10.0.0.0/8"), Out: "x"}},
 				Guests:      []network.Guest{dual(1, "tcp *:8080 -> 192.168.0.11:80", "tcp *:8080 -> [fd00::11]:80", "all 203.0.113.9 -> 192.168.0.11")},
@@ -105,13 +105,13 @@ func TestHandEdit(t *testing.T) {
 	for _, firewall := range firewalls() {
 		t.Run(firewall, func(t *testing.T) {
 			s := newSpace(t)
-			s.ip(t, "link add xenint type bridge")
+			s.IP(t, "link add xenint type bridge")
 			m := s.manager(t, firewall)
 			want := network.State{Guests: []network.Guest{dual(1, "tcp *:8080 -> 192.168.0.11:80", "tcp *:80 -> [fd00::11]:80"), dual(2)}}
 			_, err := m.Apply(t.Context(), want)
 			require.NoError(t, err)
 			for _, edit := range edits[firewall] {
-				s.run(t, "", strings.Fields(edit)...)
+				s.Run(t, "", strings.Fields(edit)...)
 				have, err := m.Read(t.Context())
 				require.NoError(t, err)
 				assert.NotEqual(t, want.Normalize(), have, edit)
@@ -131,13 +131,13 @@ func TestDriftIsSeenAndMended(t *testing.T) {
 	for _, variant := range variants() {
 		t.Run(variant, func(t *testing.T) {
 			s := newSpace(t)
-			s.ip(t, "link add xenint type bridge")
+			s.IP(t, "link add xenint type bridge")
 			m := s.manager(t, variant)
 			g := guest(1, forward(network.TCP, 8080, 1, 80))
 			require.NoError(t, m.Set(t.Context(), g))
 			whole := s.saved(t, variant)
 			leaf := lineWith(whole, "DNAT --to")
-			s.run(t, "*nat\n"+strings.Replace(leaf, "-A", "-D", 1)+"\n"+strings.Replace(leaf, "destination 192.168.0.11", "destination 192.168.0.66", 1)+"\nCOMMIT\n",
+			s.Run(t, "*nat\n"+strings.Replace(leaf, "-A", "-D", 1)+"\n"+strings.Replace(leaf, "destination 192.168.0.11", "destination 192.168.0.66", 1)+"\nCOMMIT\n",
 				variant+"-restore", "--noflush")
 			have, err := m.Read(t.Context())
 			require.NoError(t, err)
@@ -146,7 +146,7 @@ func TestDriftIsSeenAndMended(t *testing.T) {
 			require.NoError(t, m.Remove(t.Context(), guest(2).UUID))
 			assert.Equal(t, lines(whole), lines(s.saved(t, variant)), "another guest's change puts it right")
 
-			s.run(t, "", variant, "-t", "nat", "-F", "PREROUTING")
+			s.Run(t, "", variant, "-t", "nat", "-F", "PREROUTING")
 			have, err = m.Read(t.Context())
 			require.NoError(t, err)
 			assert.Equal(t, []network.Guest{guest(1)}, have.Guests, "nothing leads to the forward")

@@ -17,10 +17,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/xenhost/xenhost/internal/nstest"
 	"github.com/xenhost/xenhost/internal/tier"
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/network/gateway"
-	"github.com/xenhost/xenhost/network/internal/nstest"
 	"github.com/xenhost/xenhost/xen/dom0"
 )
 

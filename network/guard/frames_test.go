@@ -13,10 +13,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/xenhost/xenhost/internal/nstest"
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/network/guard"
 	"github.com/xenhost/xenhost/network/guard/guardtest"
-	"github.com/xenhost/xenhost/network/internal/nstest"
 )
 
 // yard is a host with a bridge, on which two guests and an uplink are.

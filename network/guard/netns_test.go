@@ -8,10 +8,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/xenhost/xenhost/internal/nstest"
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/network/guard"
 	"github.com/xenhost/xenhost/network/guard/guardtest"
-	"github.com/xenhost/xenhost/network/internal/nstest"
 )
 
 func manager(tb testing.TB, s nstest.Space) *guard.Linux {
