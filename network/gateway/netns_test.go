@@ -66,7 +66,7 @@ func TestAnnounce(t *testing.T) {
 	assert.Contains(t, s.hosts[0].Run(t, "", "bridge", "fdb", "show", "dev", "eth1"), "00:16:3e:00:00:77 master xenint")
 
 	moved.Ports[0].Bridge = "nosuch0"
-	require.ErrorContains(t, gateway.Announce(t.Context(), moved, &gateway.AnnounceOptions{NetNS: s.hosts[1].Path()}), "bridge nosuch0")
+	require.ErrorContains(t, gateway.Announce(t.Context(), moved, &gateway.AnnounceOptions{NetNS: s.hosts[1].Path()}), "interface nosuch0")
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	moved.Ports[0].Bridge = "xenint"
