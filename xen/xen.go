@@ -86,10 +86,19 @@ type Disk struct {
 
 // Vif is a network interface of a domain.
 type Vif struct {
-	Name   string `json:"name"` // of the interface in dom0, at most 15 bytes; see vifname in xl-network-configuration(5)
-	Bridge string `json:"bridge"`
+	Name   string `json:"name"`             // of the interface in dom0, at most 15 bytes; see vifname in xl-network-configuration(5)
+	Bridge string `json:"bridge,omitempty"` // empty if it is routed
 	MAC    MAC    `json:"mac"`
+	// Routed: the vif is on no bridge; RoutedScript makes it the guest's link to
+	// dom0.
+	Routed bool `json:"routed,omitempty"`
 }
+
+// RoutedScript is the hotplug script of routed vifs, in Xen's folder of scripts
+// (/etc/xen/scripts): examples/vifhook under this name. Xen's own vif-route is
+// not used: it gives each vif dom0's own address, answers there for every
+// address there is, and knows neither IPv6 nor the uplink's side.
+const RoutedScript = "vif-xenhost-routed"
 
 // Domain is what runs, as the hypervisor shows it. The identity is UUID; ID
 // changes at each start and Name is a hint.

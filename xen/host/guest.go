@@ -58,9 +58,14 @@ type Disk struct {
 // Nic is a network interface of a guest. Bridge and MAC stay as they are in a
 // move.
 type Nic struct {
-	Bridge    string       `json:"bridge"`
+	Bridge    string       `json:"bridge,omitempty"` // empty if it is routed
 	MAC       xen.MAC      `json:"mac"`
 	Addresses []netip.Addr `json:"addresses,omitempty"`
+	// Routed, Networks and Uplink are those of network.Port. The host needs
+	// xen.RoutedScript.
+	Routed   bool           `json:"routed,omitempty"`
+	Networks []netip.Prefix `json:"networks,omitempty"`
+	Uplink   string         `json:"uplink,omitempty"`
 }
 
 // Spec returns the domain to create; paths gives the device of each volume.
@@ -74,7 +79,7 @@ func (g Guest) Spec(paths map[lvm.ID]string) xen.Spec {
 		s.Disks = append(s.Disks, xen.Disk{Dev: d.Dev, Path: paths[d.Volume]})
 	}
 	for i, n := range g.Nics {
-		s.Vifs = append(s.Vifs, xen.Vif{Name: network.VifName(g.UUID, i), Bridge: n.Bridge, MAC: n.MAC})
+		s.Vifs = append(s.Vifs, xen.Vif{Name: network.VifName(g.UUID, i), Bridge: n.Bridge, MAC: n.MAC, Routed: n.Routed})
 	}
 	return s
 }
@@ -85,6 +90,7 @@ func (g Guest) Network() network.Guest {
 	for i, nic := range g.Nics {
 		n.Ports = append(n.Ports, network.Port{
 			Vif: network.VifName(g.UUID, i), Bridge: nic.Bridge, MAC: nic.MAC, Addresses: nic.Addresses,
+			Routed: nic.Routed, Networks: nic.Networks, Uplink: nic.Uplink,
 		})
 	}
 	return n

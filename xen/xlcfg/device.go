@@ -88,6 +88,11 @@ func parseVif(s string) (v xen.Vif, err error) {
 			v.Bridge = value
 		case "vifname":
 			v.Name = value
+		case "script":
+			if value != xen.RoutedScript {
+				return v, fmt.Errorf("%q has no place here", item)
+			}
+			v.Routed = true
 		default:
 			return v, fmt.Errorf("%q has no place here", item)
 		}

@@ -145,7 +145,11 @@ func disk(d xen.Disk) (string, *xen.FieldError) {
 }
 
 func vif(v xen.Vif) []string {
-	return []string{"mac=" + v.MAC.String(), "bridge=" + v.Bridge, "vifname=" + v.Name}
+	place := "bridge=" + v.Bridge
+	if v.Routed {
+		place = "script=" + xen.RoutedScript
+	}
+	return []string{"mac=" + v.MAC.String(), place, "vifname=" + v.Name}
 }
 
 func set(key, value string) Assignment { return Assignment{Key: key, Value: String(value)} }
