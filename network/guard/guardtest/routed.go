@@ -63,7 +63,7 @@ func RoutedHonest(me Host, router network.MAC, to Machine) []Frame {
 
 // RoutedClaims are questions for the router's addresses that come from the
 // victim's: a router that believes them has me as its neighbour of that
-// address.
+// address. They have no Mark: nobody passes them on.
 func RoutedClaims(me, victim Host) []Frame {
 	r4, r6 := netip.MustParseAddr(network.RouterV4), netip.MustParseAddr(network.RouterV6)
 	group := netip.MustParseAddr("ff02::1:ff00:1")
