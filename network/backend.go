@@ -18,13 +18,16 @@ type renderer interface {
 	// hairpin lets guests inside of net reach each other by a public address.
 	hairpin(net netip.Prefix) []need
 	forward(t target) []need
+	// routed lets packets of routed guests through.
+	routed(f family) []need
 }
 
 // A target is a forward with what decides how it is written.
 type target struct {
 	Forward
 	id    uuid.UUID
-	link  string // where the guest's address is: a bridge
+	link  string // where the guest's address is: a bridge, or the vif if it is routed
+	own   bool   // it is the vif
 	index int    // which of the guests that share it
 	of    int    // and how many they are; 1 if it is not shared
 }

@@ -18,6 +18,7 @@ type book struct {
 	shares map[share][]uuid.UUID // who shares a port, in order
 	claims *claims
 	count  map[family]int // of forwards
+	routes map[family]int // of routed ports
 	needs  needs
 }
 
@@ -36,7 +37,7 @@ func (f Forward) share() share { return share{f.family(), f.Proto, f.Listen, f.P
 func newBook(r renderer, s State, found map[string]bool) *book {
 	b := &book{
 		renderer: r, host: s.host(), found: found,
-		guests: map[uuid.UUID]Guest{}, shares: map[share][]uuid.UUID{}, claims: newClaims(), count: map[family]int{}, needs: needs{},
+		guests: map[uuid.UUID]Guest{}, shares: map[share][]uuid.UUID{}, claims: newClaims(), count: map[family]int{}, routes: map[family]int{}, needs: needs{},
 	}
 	_ = b.claims.links(s)
 	for _, d := range b.hostDemands() {
@@ -56,8 +57,8 @@ func newBook(r renderer, s State, found map[string]bool) *book {
 // enter notes a guest, but not what it needs.
 func (b *book) enter(g Guest) {
 	b.guests[g.UUID] = g
+	b.passing(g, 1)
 	for _, f := range g.Forwards {
-		b.count[f.family()]++
 		if f.Spread {
 			who := append(b.shares[f.share()], g.UUID)
 			slices.SortFunc(who, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
@@ -68,9 +69,21 @@ func (b *book) enter(g Guest) {
 
 func (b *book) leave(g Guest) {
 	delete(b.guests, g.UUID)
+	b.passing(g, -1)
 	for _, f := range g.Forwards {
-		b.count[f.family()]--
 		remove(b.shares, f.share(), func(id uuid.UUID) bool { return id == g.UUID })
+	}
+}
+
+// passing counts what of a guest needs that the host passes packets on.
+func (b *book) passing(g Guest, n int) {
+	for _, f := range g.Forwards {
+		b.count[f.family()] += n
+	}
+	for _, p := range g.Ports {
+		for _, f := range p.families() {
+			b.routes[f] += n
+		}
 	}
 }
 
@@ -119,17 +132,23 @@ func (b *book) allDemands() []demand {
 // demands of one guest.
 func (b *book) demands(g Guest) []demand {
 	var out []demand
-	for _, f := range (Guest{UUID: g.UUID, Ports: g.Ports}).facts() {
-		out = append(out, b.remarkOf(f.line))
-	}
-	at := map[netip.Addr]string{}
+	passing := map[string][]need{}
+	at := map[netip.Addr]Port{}
 	for _, p := range g.Ports {
+		for _, f := range p.families() {
+			passing[portFact(p, g.UUID)] = append(passing[portFact(p, g.UUID)], b.routed(f)...)
+		}
 		for _, a := range p.Addresses {
-			at[a] = p.Bridge
+			at[a] = p
 		}
 	}
+	for _, f := range (Guest{UUID: g.UUID, Ports: g.Ports}).facts() {
+		d := b.remarkOf(f.line)
+		d.needs = append(d.needs, passing[f.line]...)
+		out = append(out, d)
+	}
 	for _, f := range g.Forwards {
-		t := target{f, g.UUID, at[f.To.Addr()], 0, 1}
+		t := target{f, g.UUID, at[f.To.Addr()].place(), at[f.To.Addr()].Routed, 0, 1}
 		if f.Spread {
 			who := b.shares[f.share()]
 			t.index, t.of = slices.Index(who, g.UUID), len(who)
@@ -164,7 +183,7 @@ func (b *book) hairpins() []need {
 
 // uses reports whether packets of a family must pass through the host.
 func (b *book) uses(f family) bool {
-	return b.count[f] > 0 || slices.ContainsFunc(b.host.Masquerades, func(m Masquerade) bool { return familyOf(m.Source.Addr()) == f })
+	return b.count[f]+b.routes[f] > 0 || slices.ContainsFunc(b.host.Masquerades, func(m Masquerade) bool { return familyOf(m.Source.Addr()) == f })
 }
 
 // claim gives a guest what it wants instead of what it had, or says who has it.

@@ -34,6 +34,7 @@ type claims struct {
 	names map[string]claim
 	macs  map[MAC]claim
 	addrs map[netip.Addr]claim
+	nets  map[netip.Prefix]claim // that lead to routed guests
 	ports map[service][]listener
 	whole map[netip.Addr]claim   // addresses that are forwarded 1:1
 	parts map[netip.Addr][]claim // addresses of which single ports are forwarded
@@ -41,7 +42,7 @@ type claims struct {
 
 func newClaims() *claims {
 	return &claims{
-		names: map[string]claim{}, macs: map[MAC]claim{}, addrs: map[netip.Addr]claim{},
+		names: map[string]claim{}, macs: map[MAC]claim{}, addrs: map[netip.Addr]claim{}, nets: map[netip.Prefix]claim{},
 		ports: map[service][]listener{}, whole: map[netip.Addr]claim{}, parts: map[netip.Addr][]claim{},
 	}
 }
@@ -129,7 +130,7 @@ func (c *claims) port(p Port, who claim) error {
 	if err := validName(p.Vif, 11); err != nil {
 		return err
 	}
-	if err := validName(p.Bridge, 15); err != nil {
+	if err := p.validPlace(); err != nil {
 		return err
 	}
 	if err := take(c.names, p.Vif, who); err != nil {
@@ -142,11 +143,21 @@ func (c *claims) port(p Port, who claim) error {
 		return err
 	}
 	for _, a := range p.Addresses {
-		if !usable(a) || a.Zone() != "" {
+		if !usable(a) || a.Zone() != "" || p.Routed && isRouter(a) {
 			return fmt.Errorf("address %v: %w", a, ErrInvalid)
 		}
 		if err := take(c.addrs, a, who); err != nil {
 			return err
+		}
+		for n, other := range c.nets {
+			if n.Contains(a) && other.id != who.id {
+				return taken(fmt.Sprintf("%v of the network %v", a, n), who, other)
+			}
+		}
+	}
+	for _, n := range p.Networks {
+		if err := c.network(n, p, who); err != nil {
+			return fmt.Errorf("network %v: %w", n, err)
 		}
 	}
 	return nil
@@ -209,6 +220,9 @@ func (c *claims) drop(g Guest) {
 		give(c.macs, p.MAC, g.UUID)
 		for _, a := range p.Addresses {
 			give(c.addrs, a, g.UUID)
+		}
+		for _, n := range p.Networks {
+			give(c.nets, n, g.UUID)
 		}
 	}
 	for _, f := range g.Forwards {

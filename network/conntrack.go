@@ -4,6 +4,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"os"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/vishvananda/netlink"
@@ -23,7 +25,7 @@ func (k *kernel) forget(old []Guest, next map[uuid.UUID]Guest, log *slog.Logger)
 		return err
 	}
 	for _, f := range families() {
-		if !s.families[f] {
+		if !s.families[f] || nothingTracked() {
 			continue
 		}
 		n, err := dump(func() (uint, error) {
@@ -39,6 +41,14 @@ func (k *kernel) forget(old []Guest, next map[uuid.UUID]Guest, log *slog.Logger)
 		log.Info("network", "verb", "remove", "what", "old connections", "count", n)
 	}
 	return nil
+}
+
+// nothingTracked reports whether the namespace has no connections at all, so
+// that there is no need to walk through the kernel's table, which all
+// namespaces share.
+func nothingTracked() bool {
+	b, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count")
+	return err == nil && strings.TrimSpace(string(b)) == "0"
 }
 
 func inet(f family) int {

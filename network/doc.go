@@ -1,12 +1,12 @@
 // Package network keeps what a dom0 does for its guests on the network:
-// bridges, guests' ports on them, masquerading, and forwards of the host's
-// ports to guests.
+// bridges, guests' ports on them, guests that it routes, masquerading, and
+// forwards of the host's ports to guests.
 //
 // # Words
 //
-// A bridge is a Linux bridge. A guest's port is its place on a bridge; the
-// vif, the interface that sits there, is made by Xen when the domain starts
-// and named by VifName. A forward (DNAT) sends what arrives at a port, at
+// A bridge is a Linux bridge. A guest's port is its place on a bridge, or is
+// routed: then it is on none, and dom0 is its router; the vif, the interface
+// that sits there, is made by Xen when the domain starts and named by VifName. A forward (DNAT) sends what arrives at a port, at
 // ports or at a whole address of the host to a guest. A masquerade (SNAT) lets
 // private guests reach the world. A State is all of that for one host; a Plan
 // is the difference of two states, line by line.
@@ -35,6 +35,18 @@
 //		Forwards: []network.Forward{{Proto: network.TCP, Port: 8080, To: netip.MustParseAddrPort("192.168.0.10:80")}},
 //	})
 //
+// A routed guest has a public address of its own and shares no network with
+// others. Its default routes are RouterV4 and RouterV6; examples/vifhook routes
+// its vif each time that the domain starts:
+//
+//	// ip route add 203.0.113.10 dev x7f3a0b1c.0 proto 86
+//	// ip neigh add proxy 203.0.113.10 dev xenext, and arping -U for the neighbours there
+//	err = net.Set(ctx, network.Guest{UUID: id, Ports: []network.Port{{
+//		Vif: network.VifName(id, 0), MAC: mac, Routed: true, Uplink: "xenext",
+//		Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.10"), netip.MustParseAddr("2001:db8::10")},
+//		Networks:  []netip.Prefix{netip.MustParsePrefix("2001:db8:7::/64")},
+//	}}})
+//
 // And when it has moved away:
 //
 //	// iptables -t nat -D ..., conntrack -D --orig-port-dst 8080 --reply-src 192.168.0.10
@@ -48,7 +60,9 @@
 // the jumps to them in the first place of FORWARD, PREROUTING, OUTPUT and
 // POSTROUTING. With nft: the tables xenhost of the families ip and ip6. Probe
 // says which of the two a host gets. Bridges with the alias xenhost:br:NAME,
-// and vifs with the alias xenhost:UUID:INDEX.
+// and vifs with the alias xenhost:UUID:INDEX. Routes of the protocol 86, links
+// of the group 86, and the proxy entries of routed guests' addresses on their
+// uplinks.
 //
 // What is in force is the record that Read reads: a rule of iptables says in
 // its comment, in the words of a plan, what it is for; an element of nft's maps
@@ -92,7 +106,14 @@
 //
 // # What it does not promise
 //
-//   - Keeping a guest from using addresses that are not its own.
+//   - Keeping a guest from using addresses that are not its own: that is the
+//     guard's. A routed guest's vif has rp_filter, which is about IPv4 alone.
+//   - An answer at once for a routed guest's address: the kernel lets an ARP
+//     or neighbour request for another wait up to 0.8 s
+//     (net.ipv4.neigh.DEV.proxy_delay). Set announces the address, so that few
+//     need to ask.
+//   - The port of the device model of a routed HVM guest: it is reached once
+//     its own driver runs.
 //   - Both tables of iptables at once: filter changes first, and goes back if
 //     nat is refused. A process killed between the two leaves filter with rules
 //     that let through what nat does not send yet. The next call mends that.

@@ -26,7 +26,10 @@ import (
 //	masquerade 192.168.0.0/16 out xenext as 203.0.113.5
 //	guest 7f3a…
 //	port x7f3a0000.0 on xenint mac 00:16:3e:00:00:01 of 7f3a…
+//	port x7f3a0000.0 routed mac 00:16:3e:00:00:01 of 7f3a…
+//	port x7f3a0000.0 routed by xenext mac 00:16:3e:00:00:01 of 7f3a…
 //	address 192.168.0.10 on x7f3a0000.0 of 7f3a…
+//	network 2001:db8:7::/64 on x7f3a0000.0 of 7f3a…
 //	forward tcp *:8080 -> 192.168.0.10:80 of 7f3a…
 //	forward tcp *:8080 -> 192.168.0.10:80 return ingress of 7f3a…
 //	forward tcp 203.0.113.1:80 -> 192.168.0.10:80 spread of 7f3a…
@@ -57,7 +60,14 @@ func (m Masquerade) key() string    { return "masquerade " + m.Source.String() +
 func guestFact(id uuid.UUID) string { return "guest " + id.String() }
 
 func portFact(p Port, id uuid.UUID) string {
-	return fmt.Sprintf("port %s on %s mac %v of %v", p.Vif, p.Bridge, p.MAC, id)
+	where := "on " + p.Bridge
+	switch {
+	case p.Routed && p.Uplink != "":
+		where = "routed by " + p.Uplink
+	case p.Routed:
+		where = "routed"
+	}
+	return fmt.Sprintf("port %s %s mac %v of %v", p.Vif, where, p.MAC, id)
 }
 
 func forwardFact(f Forward, id uuid.UUID) string {
@@ -115,6 +125,10 @@ func (g Guest) facts() []fact {
 			line := "address " + a.String() + " on " + p.Vif + of
 			out = append(out, fact{line, line})
 		}
+		for _, n := range p.Networks {
+			line := "network " + n.String() + " on " + p.Vif + of
+			out = append(out, fact{line, line})
+		}
 	}
 	for _, f := range g.Forwards {
 		out = append(out, fact{forwardFact(f, g.UUID), "forward " + string(f.family()) + " " + f.key() + of})
@@ -138,7 +152,7 @@ func stateOf(lines []string) State {
 // rank orders lines so that what a line needs comes before it.
 func rank(line string) int {
 	word, _, _ := strings.Cut(line, " ")
-	return slices.Index([]string{"bond", "vlan", "vxlan", "bridge", "interface", "masquerade", "guest", "port", "address", "forward"}, word)
+	return slices.Index([]string{"bond", "vlan", "vxlan", "bridge", "interface", "masquerade", "guest", "port", "address", "network", "forward"}, word)
 }
 
 type portKey struct {
@@ -200,19 +214,34 @@ func (w *world) add(f []string) {
 			w.guests[id] = &Guest{UUID: id}
 		}
 	case is(f, "port", "", "on", "", "mac", "", "of", ""):
-		mac, err := ether.Parse(f[5])
-		id, ok := parseID(f[7])
-		if w.guests[id] != nil && ok && err == nil {
-			w.ports[portKey{id, f[1]}] = &Port{Vif: f[1], Bridge: f[3], MAC: mac}
-		}
+		w.port(Port{Vif: f[1], Bridge: f[3]}, f[5], f[7])
+	case is(f, "port", "", "routed", "mac", "", "of", ""):
+		w.port(Port{Vif: f[1], Routed: true}, f[4], f[6])
+	case is(f, "port", "", "routed", "by", "", "mac", "", "of", ""):
+		w.port(Port{Vif: f[1], Routed: true, Uplink: f[4]}, f[6], f[8])
 	case is(f, "address", "", "on", "", "of", ""):
 		a, err := netip.ParseAddr(f[1])
 		id, ok := parseID(f[5])
 		if p := w.ports[portKey{id, f[3]}]; p != nil && ok && err == nil {
 			p.Addresses = append(p.Addresses, a)
 		}
+	case is(f, "network", "", "on", "", "of", ""):
+		n, err := netip.ParsePrefix(f[1])
+		id, ok := parseID(f[5])
+		if p := w.ports[portKey{id, f[3]}]; p != nil && ok && err == nil {
+			p.Networks = append(p.Networks, n)
+		}
 	case len(f) > 1 && f[0] == "forward":
 		w.forward(f)
+	}
+}
+
+func (w *world) port(p Port, mac, of string) {
+	var err error
+	p.MAC, err = ether.Parse(mac)
+	id, ok := parseID(of)
+	if w.guests[id] != nil && ok && err == nil {
+		w.ports[portKey{id, p.Vif}] = &p
 	}
 }
 

@@ -20,9 +20,9 @@ import (
 func (s space) saved(t *testing.T, variant string) string {
 	t.Helper()
 	if variant == network.NFT {
-		return s.run(t, "", "nft", "--stateless", "list", "ruleset")
+		return s.Run(t, "", "nft", "--stateless", "list", "ruleset")
 	}
-	text := s.run(t, "", variant+"-save") + s.run(t, "", strings.Replace(variant, "iptables", "ip6tables", 1)+"-save")
+	text := s.Run(t, "", variant+"-save") + s.Run(t, "", strings.Replace(variant, "iptables", "ip6tables", 1)+"-save")
 	text = regexp.MustCompile(`(?m)^#.*\n`).ReplaceAllString(text, "")
 	return regexp.MustCompile(`\[\d+:\d+\]`).ReplaceAllString(text, "")
 }
@@ -107,17 +107,17 @@ func TestForeignRules(t *testing.T) {
 	for _, firewall := range firewalls() {
 		t.Run(firewall, func(t *testing.T) {
 			s := newSpace(t)
-			s.ip(t, "link add xenint type bridge")
+			s.IP(t, "link add xenint type bridge")
 			m := s.manager(t, firewall)
 			for seed := range uint64(rounds) {
 				r := rand.New(rand.NewPCG(seed, 1))
 				by := firewall
 				if firewall == network.NFT {
-					s.run(t, randomTables(r), "nft", "-f", "-")
+					s.Run(t, randomTables(r), "nft", "-f", "-")
 					by = network.IPTablesNFT
 				}
-				s.run(t, randomRules(r, false), by+"-restore")
-				s.run(t, randomRules(r, true), strings.Replace(by, "iptables", "ip6tables", 1)+"-restore")
+				s.Run(t, randomRules(r, false), by+"-restore")
+				s.Run(t, randomRules(r, true), strings.Replace(by, "iptables", "ip6tables", 1)+"-restore")
 				before := s.saved(t, firewall)
 				_, err := m.Apply(t.Context(), network.State{
 					Bridges: []network.Bridge{{Name: "xhbr0", Addresses: []netip.Prefix{netip.MustParsePrefix("10.9.0.1/24")}}},
@@ -141,7 +141,7 @@ func TestForeignLinks(t *testing.T) {
 	needNamespaces(t)
 	s := newSpace(t)
 	m := s.manager(t, "")
-	s.ip(t,
+	s.IP(t,
 		"link add eth0 type veth peer name eth1", "address add 203.0.113.1/24 dev eth0",
 		"link add tap0 type veth peer name tap1", "link add xenint type veth peer name peer0")
 
@@ -154,17 +154,17 @@ func TestForeignLinks(t *testing.T) {
 	_, err = m.Apply(t.Context(), network.State{Bridges: []network.Bridge{{Name: "xenint"}}})
 	require.ErrorIs(t, err, network.ErrForeign, "not a bridge")
 
-	s.ip(t, "link set tap0 master xhbr0", "address add 10.9.9.9/24 dev xhbr0")
+	s.IP(t, "link set tap0 master xhbr0", "address add 10.9.9.9/24 dev xhbr0")
 	have, err := m.Read(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, ours, have, "what others add to our bridge is not ours")
 	_, err = m.Apply(t.Context(), network.State{})
 	require.ErrorIs(t, err, network.ErrForeign, "the bridge still holds tap0")
 	assert.ErrorContains(t, err, "tap0")
-	s.ip(t, "link set tap0 nomaster")
+	s.IP(t, "link set tap0 nomaster")
 	_, err = m.Apply(t.Context(), network.State{})
 	require.NoError(t, err)
-	assert.NotContains(t, s.run(t, "", "ip", "link"), "xhbr0")
+	assert.NotContains(t, s.Run(t, "", "ip", "link"), "xhbr0")
 }
 
 func TestForeignVif(t *testing.T) {
@@ -172,7 +172,7 @@ func TestForeignVif(t *testing.T) {
 	s := newSpace(t)
 	m := s.manager(t, "")
 	g := guest(1)
-	s.ip(t, "link add xenint type bridge", "link add "+g.Ports[0].Vif+" type veth peer name peer0",
+	s.IP(t, "link add xenint type bridge", "link add "+g.Ports[0].Vif+" type veth peer name peer0",
 		"link set "+g.Ports[0].Vif+" alias xenhost:someone-else:0")
 	require.ErrorIs(t, m.Set(t.Context(), g), network.ErrConflict)
 	have, err := m.Read(t.Context())
@@ -185,7 +185,7 @@ func TestOtherFirewall(t *testing.T) {
 	for _, firewall := range firewalls() {
 		t.Run("rules by "+firewall, func(t *testing.T) {
 			s := newSpace(t)
-			s.ip(t, "link add xenint type bridge")
+			s.IP(t, "link add xenint type bridge")
 			others := slices.DeleteFunc(firewalls(), func(f string) bool { return f == firewall })
 			for _, other := range others { // both have looked before
 				_, err := s.manager(t, other).Read(t.Context())
@@ -211,7 +211,7 @@ func TestOtherFirewall(t *testing.T) {
 func TestProbe(t *testing.T) {
 	needNamespaces(t)
 	s := newSpace(t)
-	s.ip(t, "link add xenint type bridge")
+	s.IP(t, "link add xenint type bridge")
 	probe := func() network.Caps {
 		t.Helper()
 		c, err := s.manager(t, "").Probe(t.Context())
@@ -222,9 +222,9 @@ func TestProbe(t *testing.T) {
 	if probe().Variant == "nf_tables" {
 		assert.Equal(t, network.NFT, probe().Pick)
 	}
-	s.run(t, "", "iptables-nft", "-P", "FORWARD", "DROP")
+	s.Run(t, "", "iptables-nft", "-P", "FORWARD", "DROP")
 	assert.Equal(t, network.IPTablesNFT, probe().Pick)
-	s.run(t, "", "iptables-legacy", "-A", "INPUT", "-j", "ACCEPT")
+	s.Run(t, "", "iptables-legacy", "-A", "INPUT", "-j", "ACCEPT")
 	_, err := s.manager(t, "").Probe(t.Context())
 	require.ErrorIs(t, err, network.ErrForeign, "both are in use")
 	_, err = s.manager(t, "").Read(t.Context())
@@ -237,7 +237,7 @@ func TestLinksComeAndGo(t *testing.T) {
 	needNamespaces(t)
 	s := newSpace(t)
 	m := s.manager(t, "")
-	s.ip(t, "link add xenint type bridge")
+	s.IP(t, "link add xenint type bridge")
 	want := guest(1, forward(network.TCP, 8080, 1, 80))
 	require.NoError(t, m.Set(t.Context(), want))
 	done := make(chan struct{})
@@ -250,7 +250,7 @@ func TestLinksComeAndGo(t *testing.T) {
 		}
 	}()
 	for running := true; running; {
-		s.ip(t, "link add other0 type veth peer name other1", "link set other0 master xenint up", "link delete other0")
+		s.IP(t, "link add other0 type veth peer name other1", "link set other0 master xenint up", "link delete other0")
 		select {
 		case <-done:
 			running = false

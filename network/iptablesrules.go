@@ -127,13 +127,10 @@ func (iptablesRules) hairpin(net netip.Prefix) []need {
 // forward implements renderer.
 func (r iptablesRules) forward(t target) []need {
 	f := t.family()
-	passing := r.once("pass "+string(f)+t.link, func() []need {
-		return []need{
-			anchor(f, "filter", "FORWARD", fwdChain, ""),
-			passes(f, "forwards into "+t.link, "-o "+t.link+" "+forwarded),
-			passes(f, "answers from "+t.link, "-i "+t.link+" "+forwarded),
-		}
-	})
+	passing := r.routed(f)
+	if !t.own {
+		passing = r.bridged(f, t.link)
+	}
 	if t.Proto == All {
 		return slices.Concat(passing, t.one())
 	}
@@ -163,6 +160,29 @@ func (r iptablesRules) forward(t target) []need {
 		needs = append(needs, answers.leafAs("answers of "+t.String(), matches, "MASQUERADE")...)
 	}
 	return needs
+}
+
+// bridged lets forwarded connections through to a bridge and back.
+func (r iptablesRules) bridged(f family, link string) []need {
+	return r.once("pass "+string(f)+link, func() []need {
+		return []need{
+			anchor(f, "filter", "FORWARD", fwdChain, ""),
+			passes(f, "forwards into "+link, "-o "+link+" "+forwarded),
+			passes(f, "answers from "+link, "-i "+link+" "+forwarded),
+		}
+	})
+}
+
+// routed implements renderer. The vifs are known by their group, so that it is
+// two rules however many there are.
+func (r iptablesRules) routed(f family) []need {
+	return r.once("routed "+string(f), func() []need {
+		return []need{
+			anchor(f, "filter", "FORWARD", fwdChain, ""),
+			passes(f, "from routed guests", fmt.Sprintf("-m devgroup --src-group %#x", routedGroup)),
+			passes(f, "to routed guests", fmt.Sprintf("-m devgroup --dst-group %#x", routedGroup)),
+		}
+	})
 }
 
 // one is a whole address, there and back.

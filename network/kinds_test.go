@@ -43,7 +43,7 @@ func TestKinds(t *testing.T) {
 func testKinds(t *testing.T, firewall string) {
 	s := newStreet(t, firewall, false)
 	curacao, islay := s.curacao.manager(t, firewall), s.islay.manager(t, firewall)
-	s.curacao.ip(t, "address add 203.0.113.10/32 dev xenext", "address add 203.0.113.11/32 dev xenext",
+	s.curacao.IP(t, "address add 203.0.113.10/32 dev xenext", "address add 203.0.113.11/32 dev xenext",
 		"address add 2001:db8::10/128 dev xenext nodad preferred_lft 0", "address add 2001:db8::11/128 dev xenext nodad preferred_lft 0")
 	private := func(as ...string) network.State {
 		st := network.State{Masquerades: []network.Masquerade{

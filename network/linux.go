@@ -134,7 +134,7 @@ func (l *Linux) apply(ctx context.Context, k *kernel, seen observed, plan Plan, 
 	if err := want.validate(); err != nil {
 		return err
 	}
-	if err := l.allowed(k, seen, want.Bridges, want.Guests); err != nil {
+	if err := l.allowed(k, seen, want.coming(), want.Guests); err != nil {
 		return err
 	}
 	if err := errors.Join(k.checkLinks(seen, want), k.checkBridges(seen, want)); err != nil {
@@ -149,6 +149,9 @@ func (l *Linux) apply(ctx context.Context, k *kernel, seen observed, plan Plan, 
 	}
 	next := newBook(l.backend, want, seen.foundIn(want))
 	old, _ := differing(seen.guests(), want.Guests)
+	if err := k.withhold(old, proxiesOf(want.Guests)); err != nil {
+		return err
+	}
 	if err := l.write(ctx, seen, next, seen.lines(), next.needs.lines()); err != nil {
 		return err
 	}
@@ -163,8 +166,9 @@ func (l *Linux) apply(ctx context.Context, k *kernel, seen observed, plan Plan, 
 			return err
 		}
 	}
+	routes := sync.OnceValues(k.allRoutes)
 	for _, g := range want.Guests {
-		if err := k.plug(g); err != nil {
+		if err := k.plug(g, routes); err != nil {
 			return err
 		}
 	}
@@ -180,7 +184,8 @@ func (l *Linux) apply(ctx context.Context, k *kernel, seen observed, plan Plan, 
 
 // Set implements Manager. The guest's vifs need not exist yet: Xen's own
 // script plugs them when the domain starts, and what is there already is
-// plugged here.
+// plugged here. A routed one's addresses are announced on its
+// uplink when they begin to lead to the guest.
 func (l *Linux) Set(ctx context.Context, want Guest) error {
 	want = want.Normalize()
 	err := l.do(ctx, func(ctx context.Context, k *kernel) error {
@@ -222,7 +227,7 @@ func (l *Linux) replace(ctx context.Context, k *kernel, id uuid.UUID, want *Gues
 		if err := seen.book.claim(now); err != nil {
 			return err
 		}
-		if err := l.allowed(k, seen, seen.book.host.Bridges, []Guest{now}); err != nil {
+		if err := l.allowed(k, seen, seen.book.host.coming(), []Guest{now}); err != nil {
 			l.memory = nil // its claims are no longer what the kernel holds
 			return err
 		}
@@ -230,6 +235,10 @@ func (l *Linux) replace(ctx context.Context, k *kernel, id uuid.UUID, want *Gues
 		seen.book.claims.drop(old)
 	}
 	l.say(Diff(only(old, had), only(now, want != nil)))
+	if err := k.withhold(only(old, had).Guests, proxiesOf(only(now, want != nil).Guests)); err != nil {
+		l.memory = nil
+		return err
+	}
 	before, after := seen.book.replace(id, want)
 	if !seen.clean {
 		before, after = seen.have, seen.book.needs.lines()
@@ -240,7 +249,7 @@ func (l *Linux) replace(ctx context.Context, k *kernel, id uuid.UUID, want *Gues
 	if err := k.unplug(old, now); err != nil {
 		return err
 	}
-	if err := k.plug(now); err != nil {
+	if err := k.plug(now, func() (routesSeen, error) { return seen.routes, nil }); err != nil {
 		return err
 	}
 	if err := k.forget(only(old, had).Guests, map[uuid.UUID]Guest{id: now}, l.log); err != nil {

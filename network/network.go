@@ -51,14 +51,42 @@ type Guest struct {
 	Forwards []Forward `json:"forwards,omitempty"`
 }
 
-// Port is a guest's place on a bridge. The vif itself is made by Xen when the
-// domain starts; VifName gives the name for it.
+// Port is a guest's place on a bridge, or a link of its own to this host. The
+// vif itself is made by Xen when the domain starts; VifName gives the name for
+// it.
 type Port struct {
-	Vif       string       `json:"vif"` // name in dom0
-	Bridge    string       `json:"bridge"`
+	Vif       string       `json:"vif"`              // name in dom0
+	Bridge    string       `json:"bridge,omitempty"` // empty if it is routed
 	MAC       MAC          `json:"mac"`
 	Addresses []netip.Addr `json:"addresses,omitempty"` // that the guest may use
+
+	// Routed: the vif is on no bridge. Dom0 is the guest's router, RouterV4 and
+	// RouterV6, and passes on what is for Addresses and Networks:
+	//
+	//	ip address add 169.254.0.1/32 dev VIF; ip address add fe80::1/64 dev VIF
+	//	ip route add 203.0.113.10 dev VIF proto 86
+	Routed bool `json:"routed,omitempty"`
+	// Networks lead to a routed guest whole, by way of the first of its
+	// Addresses of the same kind, which must be there:
+	//
+	//	ip route add 2001:db8:7::/64 via 2001:db8::10 dev VIF proto 86
+	Networks []netip.Prefix `json:"networks,omitempty"`
+	// Uplink is the interface on whose network dom0 answers for the Addresses of
+	// a routed guest, because its neighbours take them for their own network's.
+	// Empty is nowhere: the addresses are routed to this host.
+	//
+	//	ip neigh add proxy 203.0.113.10 dev xenext
+	Uplink string `json:"uplink,omitempty"`
 }
+
+// The addresses of dom0 on the vif of each routed guest: its default routes.
+//
+//	ip route add default via 169.254.0.1 dev eth0 onlink
+//	ip -6 route add default via fe80::1 dev eth0
+const (
+	RouterV4 = "169.254.0.1"
+	RouterV6 = "fe80::1"
+)
 
 // Manager keeps a host's network: Linux and networktest.Fake.
 type Manager interface {

@@ -53,6 +53,9 @@ func (nftRules) hairpin(net netip.Prefix) []need {
 	return []need{program(f), {at: place{family: f, name: pinChn}, text: text}}
 }
 
+// routed implements renderer: nothing of ours drops.
+func (nftRules) routed(family) []need { return nil }
+
 // forward implements renderer. The comment says whose it is; the rest of the
 // fact is the element itself.
 func (nftRules) forward(t target) []need {

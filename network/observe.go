@@ -21,6 +21,7 @@ type observed struct {
 	links   map[string]linkSeen
 	byIndex map[int]string // names of links
 	bridges map[string]bridgeSeen
+	routes  routesSeen
 	actual  State // what of the book is in force and in place
 }
 
@@ -53,6 +54,11 @@ func (l *Linux) observe(ctx context.Context, k *kernel) (observed, error) {
 	}
 	if err := k.look(&seen); err != nil {
 		return seen, err
+	}
+	if slices.ContainsFunc(seen.book.state().Guests, Guest.routed) {
+		if seen.routes, err = k.lookAtRoutes(seen.byIndex); err != nil {
+			return seen, err
+		}
 	}
 	seen.actual = seen.linked(seen.inPlace())
 	return seen, nil
@@ -104,6 +110,12 @@ func (k *kernel) lookAt(seen *observed, guests ...Guest) error {
 	name := map[int]string{}
 	for _, g := range guests {
 		for _, p := range g.Ports {
+			if p.Routed {
+				if err := k.lookAtUplink(seen, name, p.Uplink); err != nil {
+					return err
+				}
+				continue
+			}
 			if bridge, err := k.LinkByName(p.Bridge); err == nil {
 				name[bridge.Attrs().Index] = p.Bridge
 				if bridge.Type() == "bridge" {
@@ -128,8 +140,33 @@ func (k *kernel) lookAt(seen *observed, guests ...Guest) error {
 				master = "another"
 			}
 			seen.links[p.Vif] = linkSeen{vif, master, vif.Attrs().Alias}
+			name[vif.Attrs().Index] = p.Vif
 		}
 	}
+	seen.byIndex = name
+	if slices.ContainsFunc(guests, Guest.routed) {
+		routes, err := k.lookAtRoutes(name)
+		seen.routes = routes
+		return err
+	}
+	return nil
+}
+
+// lookAtUplink notes the interface on which dom0 answers for a guest, if it is
+// there.
+func (k *kernel) lookAtUplink(seen *observed, name map[int]string, uplink string) error {
+	if uplink == "" {
+		return nil
+	}
+	link, err := k.LinkByName(uplink)
+	if absent(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("uplink %s: %w", uplink, err)
+	}
+	name[link.Attrs().Index] = uplink
+	seen.links[uplink] = linkSeen{link: link, alias: link.Attrs().Alias}
 	return nil
 }
 
@@ -183,10 +220,18 @@ func (o observed) linked(s State) State {
 	}
 	for i := range s.Guests {
 		g := &s.Guests[i]
-		g.Ports = slices.DeleteFunc(g.Ports, func(p Port) bool {
-			vif, ok := o.links[p.Vif]
-			return ok && vif.master != p.Bridge
-		})
+		ports := g.Ports
+		g.Ports = nil
+		for _, p := range ports {
+			vif, exists := o.links[p.Vif]
+			there := !exists || vif.master == p.Bridge
+			if p.Routed {
+				p, there = o.routedPort(p)
+			}
+			if there {
+				g.Ports = append(g.Ports, p)
+			}
+		}
 	}
 	return s.Normalize()
 }

@@ -32,12 +32,12 @@ type street struct {
 // With nft nobody uses iptables, so nothing drops.
 func newStreet(t *testing.T, firewall string, bridgeNF bool) street {
 	s := street{newSpace(t), newSpace(t), newSpace(t), newSpace(t), newSpace(t), bridgeNF}
-	s.internet.ip(t, "link add isp type bridge", "address add 203.0.113.254/24 dev isp",
+	s.internet.IP(t, "link add isp type bridge", "address add 203.0.113.254/24 dev isp",
 		"address add 2001:db8::fe/64 dev isp nodad", "link set isp up")
 	for n, host := range []space{s.curacao, s.islay} {
-		host.ip(t,
+		host.IP(t,
 			"link add xenext type bridge", "link add xenint type bridge",
-			fmt.Sprintf("link add eth0 type veth peer name port%d netns %s", n, s.internet.name),
+			fmt.Sprintf("link add eth0 type veth peer name port%d netns %s", n, s.internet.Name),
 			"link set eth0 master xenext up",
 			fmt.Sprintf("address add 203.0.113.%d/24 dev xenext", n+1),
 			fmt.Sprintf("address add 192.168.0.%d/16 dev xenint", n+1),
@@ -46,20 +46,20 @@ func newStreet(t *testing.T, firewall string, bridgeNF bool) street {
 			"link set xenext up", "link set xenint up",
 			"route add default via 203.0.113.254", "route add default via 2001:db8::fe",
 		)
-		s.internet.ip(t, fmt.Sprintf("link set port%d master isp up", n))
+		s.internet.IP(t, fmt.Sprintf("link set port%d master isp up", n))
 		if bridgeNF {
-			host.run(t, "", "sysctl", "-w", "net.bridge.bridge-nf-call-iptables=1", "net.bridge.bridge-nf-call-ip6tables=1")
+			host.Run(t, "", "sysctl", "-w", "net.bridge.bridge-nf-call-iptables=1", "net.bridge.bridge-nf-call-ip6tables=1")
 		} else {
-			host.run(t, "", "sysctl", "-w", "net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-ip6tables=0")
+			host.Run(t, "", "sysctl", "-w", "net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-ip6tables=0")
 		}
 		if !bridgeNF && firewall != network.NFT {
-			host.run(t, "", firewall, "-P", "FORWARD", "DROP")
-			host.run(t, "", strings.Replace(firewall, "iptables", "ip6tables", 1), "-P", "FORWARD", "DROP")
+			host.Run(t, "", firewall, "-P", "FORWARD", "DROP")
+			host.Run(t, "", strings.Replace(firewall, "iptables", "ip6tables", 1), "-P", "FORWARD", "DROP")
 		}
 	}
-	s.curacao.ip(t,
-		"link add eth1 type veth peer name eth1 netns "+s.islay.name, "link set eth1 master xenint up")
-	s.islay.ip(t, "link set eth1 master xenint up")
+	s.curacao.IP(t,
+		"link add eth1 type veth peer name eth1 netns "+s.islay.Name, "link set eth1 master xenint up")
+	s.islay.IP(t, "link set eth1 master xenint up")
 	return s
 }
 
@@ -83,13 +83,13 @@ func forward(proto network.Proto, port uint16, n byte, to uint16) network.Forwar
 // guest serve its name and the address that it sees, on TCP 80 and UDP 53.
 func (s street) boot(t *testing.T, machine space, g network.Guest, name string) {
 	t.Helper()
-	s.curacao.ip(t, fmt.Sprintf("link add %s type veth peer name eth0 netns %s", g.Ports[0].Vif, machine.name))
-	machine.ip(t,
+	s.curacao.IP(t, fmt.Sprintf("link add %s type veth peer name eth0 netns %s", g.Ports[0].Vif, machine.Name))
+	machine.IP(t,
 		fmt.Sprintf("link set eth0 address %v up", g.Ports[0].MAC),
 		fmt.Sprintf("address add %v/16 dev eth0", g.Ports[0].Addresses[0]),
 		"route add default via 192.168.0.1")
 	for _, a := range g.Ports[0].Addresses[1:] {
-		machine.ip(t, fmt.Sprintf("address add %v/64 dev eth0 nodad", a), "route add default via fd00::1")
+		machine.IP(t, fmt.Sprintf("address add %v/64 dev eth0 nodad", a), "route add default via fd00::1")
 	}
 	machine.serve(t, name, 80, 53)
 }
@@ -97,7 +97,7 @@ func (s street) boot(t *testing.T, machine space, g network.Guest, name string) 
 // serve answers on a TCP and a UDP port with the name and the client's address.
 func (s space) serve(t *testing.T, name string, tcp, udp int) {
 	t.Helper()
-	s.inside(t, func() error {
+	s.Inside(t, func() error {
 		l, err := net.ListenTCP("tcp", &net.TCPAddr{Port: tcp})
 		if err != nil {
 			return err
@@ -135,7 +135,7 @@ func (s space) serve(t *testing.T, name string, tcp, udp int) {
 // dial connects from the namespace.
 func (s space) dial(t *testing.T, proto, to string) (c net.Conn, err error) {
 	t.Helper()
-	s.inside(t, func() error {
+	s.Inside(t, func() error {
 		c, err = (&net.Dialer{Timeout: 5 * time.Second}).Dial(proto, to)
 		return nil
 	})
@@ -197,7 +197,7 @@ func testPackets(t *testing.T, variant string, s street) {
 	require.Len(t, have.Guests, 1)
 	assert.Empty(t, have.Guests[0].Ports, "a vif outside of its bridge is not a port")
 	require.NoError(t, curacao.Set(t.Context(), g))
-	assert.Contains(t, s.curacao.run(t, "", "ip", "link", "show", g.Ports[0].Vif), "alias xenhost:"+g.UUID.String()+":0")
+	assert.Contains(t, s.curacao.Run(t, "", "ip", "link", "show", g.Ports[0].Vif), "alias xenhost:"+g.UUID.String()+":0")
 
 	other := guest(2)
 	s.boot(t, s.web2, other, "web2")
@@ -252,7 +252,7 @@ func testPackets(t *testing.T, variant string, s street) {
 		_, err := s.internet.ask(t, "tcp", "203.0.113.1:8080")
 		require.ErrorContains(t, err, "refused")
 		s.internet.answers(t, "udp", "203.0.113.1:5353", "web2 saw 203.0.113.254")
-		out := s.curacao.run(t, "", "ip", "link", "show", g.Ports[0].Vif)
+		out := s.curacao.Run(t, "", "ip", "link", "show", g.Ports[0].Vif)
 		assert.NotContains(t, out, "master")
 		assert.NotContains(t, out, "alias")
 	})

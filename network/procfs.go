@@ -43,22 +43,6 @@ func (f Forward) takesFrom(s socket) bool {
 	return familyOf(s.addr) == f.family() && (!f.Listen.IsValid() || f.Listen == s.addr)
 }
 
-// listening lists the sockets of dom0 that wait for others.
-func listening() ([]socket, error) {
-	var out []socket
-	for _, file := range []string{"tcp", "tcp6", "udp", "udp6"} {
-		b, err := os.ReadFile(procNet + file)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // no IPv6
-		}
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, sockets(file, string(b))...)
-	}
-	return out, nil
-}
-
 // sockets reads one of these files; lines that it can not read are passed over.
 func sockets(file, text string) []socket {
 	var out []socket

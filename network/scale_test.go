@@ -34,7 +34,7 @@ func TestThousandForwards(t *testing.T) {
 		t.Run(firewall, func(t *testing.T) {
 			s := newStreet(t, firewall, false)
 			counter := &meddler{}
-			m := network.New(&network.Options{NetNS: s.curacao.path(), Firewall: firewall, LockDir: t.TempDir(), Runner: counter})
+			m := network.New(&network.Options{NetNS: s.curacao.Path(), Firewall: firewall, LockDir: t.TempDir(), Runner: counter})
 			g := guest(1, thousand(1000)...)
 			s.boot(t, s.web1, g, "web1")
 			require.NoError(t, m.Set(t.Context(), g))
@@ -81,7 +81,7 @@ func BenchmarkLoad(b *testing.B) {
 	needNamespaces(b)
 	for _, variant := range variants() {
 		s := newSpace(b)
-		s.ip(b, "link add xenint type bridge")
+		s.IP(b, "link add xenint type bridge")
 		m := s.manager(b, variant)
 		b.Run(variant+"/1000 by Set", func(b *testing.B) {
 			for b.Loop() {
@@ -105,9 +105,9 @@ func BenchmarkLoad(b *testing.B) {
 		b.Run(variant+"/50 by AppendUnique", func(b *testing.B) {
 			path, err := exec.LookPath(variant)
 			require.NoError(b, err)
-			s.run(b, "*nat\n:FLAT - [0:0]\nCOMMIT\n", variant+"-restore", "--noflush")
+			s.Run(b, "*nat\n:FLAT - [0:0]\nCOMMIT\n", variant+"-restore", "--noflush")
 			for b.Loop() {
-				s.inside(b, func() error {
+				s.Inside(b, func() error {
 					ipt, err := iptables.New(iptables.Path(path), iptables.Timeout(5))
 					if err != nil {
 						return err
@@ -122,7 +122,7 @@ func BenchmarkLoad(b *testing.B) {
 					return nil
 				})
 				b.StopTimer()
-				s.run(b, "", variant, "-t", "nat", "-F", "FLAT")
+				s.Run(b, "", variant, "-t", "nat", "-F", "FLAT")
 				b.StartTimer()
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/50, "ns/forward")

@@ -34,7 +34,7 @@ func (s State) Without(id uuid.UUID) State {
 }
 
 // Normalize returns a copy of s, deep and in the one form that Read uses:
-// sorted, each thing once, sources of masquerades masked, IPv4 addresses as
+// sorted, each thing once, prefixes masked, IPv4 addresses as
 // IPv4, empty lists nil. Two states mean the same if their normal forms are
 // equal.
 func (s State) Normalize() State {
@@ -70,6 +70,7 @@ func (g Guest) Normalize() Guest {
 	out := Guest{UUID: g.UUID}
 	for _, p := range g.Ports {
 		p.Addresses = sorted(mapped(p.Addresses, netip.Addr.Unmap), netip.Addr.Compare)
+		p.Networks = sorted(mapped(p.Networks, func(n netip.Prefix) netip.Prefix { return unmapPrefix(n).Masked() }), comparePrefix)
 		out.Ports = append(out.Ports, p)
 	}
 	slices.SortStableFunc(out.Ports, func(a, b Port) int { return cmp.Compare(a.Vif, b.Vif) })
@@ -106,7 +107,8 @@ func compareForward(a, b Forward) int {
 func (g Guest) equal(other Guest) bool {
 	return g.UUID == other.UUID && slices.Equal(g.Forwards, other.Forwards) &&
 		slices.EqualFunc(g.Ports, other.Ports, func(a, b Port) bool {
-			return a.Vif == b.Vif && a.Bridge == b.Bridge && a.MAC == b.MAC && slices.Equal(a.Addresses, b.Addresses)
+			return a.Vif == b.Vif && a.Bridge == b.Bridge && a.MAC == b.MAC && slices.Equal(a.Addresses, b.Addresses) &&
+				a.Routed == b.Routed && a.Uplink == b.Uplink && slices.Equal(a.Networks, b.Networks)
 		})
 }
 

@@ -63,6 +63,12 @@ func drawGuest(t *rapid.T, n byte) Guest {
 			p.Addresses = append(p.Addresses, netip.AddrFrom4([4]byte{192, 168, n, byte(8*i + j)}))
 		}
 		p.Addresses = append(p.Addresses, netip.AddrFrom16([16]byte{0x20, 1, 14: n, 15: byte(i)}))
+		if p.Routed = rapid.Bool().Draw(t, "routed"); p.Routed {
+			p.Bridge, p.Uplink = "", rapid.SampledFrom([]string{"", "xenext"}).Draw(t, "uplink")
+			for j := range rapid.ByteRange(0, 2).Draw(t, "networks") {
+				p.Networks = append(p.Networks, netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 3, n, byte(i), j}), 64))
+			}
+		}
 		at = append(at, p.Addresses...)
 		g.Ports = append(g.Ports, p)
 	}

@@ -23,11 +23,11 @@ func TestVXLAN(t *testing.T) {
 			Bridges: []network.Bridge{{Name: "tenant42", Ports: []string{"vx42"}}},
 			Guests:  []network.Guest{g},
 		}
-		host.ip(t, "link add "+g.Ports[0].Vif+" type veth peer name eth0 netns "+guests[n].name)
+		host.IP(t, "link add "+g.Ports[0].Vif+" type veth peer name eth0 netns "+guests[n].Name)
 		m := host.manager(t, network.NFT)
 		_, err := m.Apply(t.Context(), want)
 		require.NoError(t, err)
-		host.ip(t, "link delete vx42")
+		host.IP(t, "link delete vx42")
 		have, err := m.Read(t.Context())
 		require.NoError(t, err)
 		plan := network.Diff(have, want)
@@ -35,7 +35,7 @@ func TestVXLAN(t *testing.T) {
 			"\n+ interface vx42 in bridge tenant42\n", plan.String())
 		_, err = m.Apply(t.Context(), want)
 		require.NoError(t, err)
-		guests[n].ip(t, "link set eth0 address "+g.Ports[0].MAC.String()+" mtu 1450 up",
+		guests[n].IP(t, "link set eth0 address "+g.Ports[0].MAC.String()+" mtu 1450 up",
 			"address add "+address(n).String()+"/24 dev eth0", "address add "+address6(n).String()+"/64 dev eth0 nodad")
 		guests[n].serve(t, map[byte]string{1: "web1", 2: "web2"}[n], 80, 53)
 	}

@@ -86,8 +86,8 @@ type Disk struct {
 
 // Vif is a network interface of a domain.
 type Vif struct {
-	Name   string `json:"name"` // of the interface in dom0, at most 15 bytes; see vifname in xl-network-configuration(5)
-	Bridge string `json:"bridge"`
+	Name   string `json:"name"`             // of the interface in dom0, at most 15 bytes; see vifname in xl-network-configuration(5)
+	Bridge string `json:"bridge,omitempty"` // empty if it is routed
 	MAC    MAC    `json:"mac"`
 	// Rate is netback's own limit of what the guest sends, in bit/s; 0 is none.
 	// It holds from the first packet and is a backstop only: it drops nothing but
@@ -95,6 +95,9 @@ type Vif struct {
 	// guest makes as many as the host's xen_netback.max_queues allows. A plan's
 	// rates are package shaping's, which count the guest as a whole.
 	Rate int64 `json:"rate,omitempty"`
+	// Routed: the vif is on no bridge; RoutedScript makes it the guest's link to
+	// dom0.
+	Routed bool `json:"routed,omitempty"`
 }
 
 // The bounds of Vif.Rate; xl counts the bytes of a second in 32 bits.
@@ -102,6 +105,12 @@ const (
 	MinVifRate = 8_000
 	MaxVifRate = 32_000_000_000
 )
+
+// RoutedScript is the hotplug script of routed vifs, in Xen's folder of scripts
+// (/etc/xen/scripts): examples/vifhook under this name. Xen's own vif-route is
+// not used: it gives each vif dom0's own address, answers there for every
+// address there is, and knows neither IPv6 nor the uplink's side.
+const RoutedScript = "vif-xenhost-routed"
 
 // Domain is what runs, as the hypervisor shows it. The identity is UUID; ID
 // changes at each start and Name is a hint.

@@ -32,6 +32,9 @@ func main() {
 		forwards              cli.Forward
 		disk, image, kind     string
 		bridge, mac, ip, back string
+		uplink                string
+		networks              []string
+		routed                bool
 		dryRun, stopped       bool
 	)
 	c := &cobra.Command{Use: "provision NAME", Short: "make a guest on this host", Args: cobra.ExactArgs(1)}
@@ -47,8 +50,11 @@ func main() {
 	f.StringVar(&disk, "disk", "", "volume as group/name:size")
 	f.StringVar(&image, "image", "", "raw image for the start of the volume; - is stdin")
 	f.StringVar(&bridge, "bridge", "", "bridge for its interface")
+	f.BoolVar(&routed, "routed", false, "no bridge: this host is its router")
+	f.StringVar(&uplink, "uplink", "", "interface on whose network this host answers for a routed guest's address")
+	f.StringArrayVar(&networks, "network", nil, "network that leads to a routed guest; may be repeated")
 	f.StringVar(&mac, "mac", "", "MAC address; empty is a random one of Xen's range")
-	f.StringVar(&ip, "ip", "", "the guest's address")
+	f.StringVar(&ip, "ip", "", "the guest's addresses, with commas between")
 	f.Var(&forwards, "forward", "port of this host to the guest; may be repeated")
 	f.StringVar(&back, "return", "", "way of the answers: empty for the gateway, or ingress")
 	f.BoolVar(&dryRun, "dry-run", false, "print the definition and change nothing")
@@ -61,8 +67,18 @@ func main() {
 		if g.Disks, err = disks(disk); err != nil {
 			return err
 		}
-		if g.Nics, err = nics(bridge, mac, ip); err != nil {
+		if g.Nics, err = nics(bridge, mac, ip, routed); err != nil {
 			return err
+		}
+		if len(g.Nics) > 0 {
+			g.Nics[0].Uplink = uplink
+			for _, text := range networks {
+				n, err := netip.ParsePrefix(text)
+				if err != nil {
+					return cli.UsageError{Err: err}
+				}
+				g.Nics[0].Networks = append(g.Nics[0].Networks, n)
+			}
 		}
 		if err := g.Validate(); err != nil {
 			return cli.UsageError{Err: err}
@@ -110,11 +126,11 @@ func disks(text string) ([]host.Disk, error) {
 }
 
 // nics makes the guest's interface, if it has one.
-func nics(bridge, mac, ip string) ([]host.Nic, error) {
-	if bridge == "" {
+func nics(bridge, mac, ip string, routed bool) ([]host.Nic, error) {
+	if bridge == "" && !routed {
 		return nil, nil
 	}
-	n := host.Nic{Bridge: bridge, MAC: xen.MAC{0x00, 0x16, 0x3e}}
+	n := host.Nic{Bridge: bridge, MAC: xen.MAC{0x00, 0x16, 0x3e}, Routed: routed}
 	var err error
 	if mac != "" {
 		if n.MAC, err = xen.ParseMAC(mac); err != nil {
@@ -123,12 +139,15 @@ func nics(bridge, mac, ip string) ([]host.Nic, error) {
 	} else if _, err = rand.Read(n.MAC[3:]); err != nil {
 		return nil, err
 	}
-	if ip != "" {
-		a, err := netip.ParseAddr(ip)
+	for one := range strings.SplitSeq(ip, ",") {
+		if one == "" {
+			continue
+		}
+		a, err := netip.ParseAddr(one)
 		if err != nil {
 			return nil, cli.UsageError{Err: err}
 		}
-		n.Addresses = []netip.Addr{a}
+		n.Addresses = append(n.Addresses, a)
 	}
 	return []host.Nic{n}, nil
 }

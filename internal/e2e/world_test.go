@@ -162,7 +162,10 @@ func (g guest) volume() string { return "/dev/guests/" + g.name }
 
 // provision makes the guest on curacao from a golden image, and waits until it
 // has acknowledged a record.
-func (w *world) provision(g guest) {
+func (w *world) provision(g guest) { w.provisionOn(w.curacao, g, "192.168.0.1") }
+
+// provisionOn is provision on either host, with a default route.
+func (w *world) provisionOn(h *xenlab.Host, g guest, gateway string) {
 	t := w.t
 	t.Helper()
 	header := filepath.Join(t.TempDir(), "header")
@@ -174,10 +177,10 @@ func (w *world) provision(g guest) {
 	require.NoError(t, record.Format(f, guestSize, id))
 	require.NoError(t, f.Close())
 	golden := "/lab/golden-" + g.name + ".img"
-	require.NoError(t, w.curacao.Put(t.Context(), header, golden))
-	w.run(w.curacao, "dd", "if=/dev/urandom", "of="+golden, "bs=4k", "seek=1", fmt.Sprintf("count=%d", imageSize/4096-1), "status=none")
+	require.NoError(t, h.Put(t.Context(), header, golden))
+	w.run(h, "dd", "if=/dev/urandom", "of="+golden, "bs=4k", "seek=1", fmt.Sprintf("count=%d", imageSize/4096-1), "status=none")
 
-	args := xenlab.Guest{Name: g.name, IP: g.ip + "/24", Gateway: "192.168.0.1", Ack: w.observer.Addr(), Rate: 4}
+	args := xenlab.Guest{Name: g.name, IP: g.ip + "/24", Gateway: gateway, Ack: w.observer.Addr(), Rate: 4}
 	argv := []string{
 		"xenhost-provision", g.name, "--type", g.kind, "--memory", "128M",
 		"--disk", "guests/" + g.name + ":32M", "--image", golden,
@@ -188,7 +191,7 @@ func (w *world) provision(g guest) {
 	if g.kind == "pvh" {
 		argv = append(argv, "--tsc-mode", "native")
 	}
-	w.run(w.curacao, argv...)
+	w.run(h, argv...)
 	w.acknowledges(g, 1)
 }
 

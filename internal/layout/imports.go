@@ -29,7 +29,7 @@ const tools = 100 // may import everything, and only tests and tools import them
 // areas returns the house.
 func areas() []area {
 	return []area{
-		{"internal/lab", tools}, {"internal/e2e", tools}, {"internal/bench", tools}, {"internal/layout", tools},
+		{"internal/lab", tools}, {"internal/e2e", tools}, {"internal/bench", tools}, {"internal/layout", tools}, {"internal/nstest", tools},
 		{"examples", 6}, {"internal/cli", 5},
 		{"migrate", 4}, {"accounting", 4},
 		{"xen/host", 3},
@@ -107,7 +107,7 @@ func corners() []foreign {
 	return []foreign{
 		{[]string{"github.com/digitalocean/go-libvirt", "libvirt.org/go/libvirtxml"}, []string{"xen/libvirt"}},
 		{[]string{"github.com/vishvananda/netlink", "github.com/vishvananda/netns"},
-			[]string{"network", "shaping", "accounting", "internal/lab", "internal/e2e", "internal/bench"}},
+			[]string{"network", "shaping", "accounting", "internal/nstest", "internal/lab", "internal/e2e", "internal/bench"}},
 		{[]string{"github.com/coreos/go-iptables"}, []string{"network", "shaping", "accounting", "internal/bench"}},
 	}
 }

@@ -52,6 +52,7 @@ func TestLayers(t *testing.T) {
 		{"xen/xl", "internal/tier", "only tests may"},
 		{"examples/move", "internal/tier", "only tests may"},
 		{"examples/move", "internal/lab", "only tests and internal tools"},
+		{"network/networktest", "internal/nstest", "only tests and internal tools"},
 		{"lvm/lvmtest", "internal/lab", "only tests and internal tools"},
 		{"internal/ether", "internal/bench", "only tests and internal tools"},
 	} {

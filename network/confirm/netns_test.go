@@ -18,10 +18,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/xenhost/xenhost/internal/nstest"
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/network/confirm"
 	"github.com/xenhost/xenhost/network/guard"
-	"github.com/xenhost/xenhost/network/internal/nstest"
 )
 
 // The test binary is the keeper too, and a caller that can be killed:

@@ -2,19 +2,17 @@ package gateway
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"net/netip"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
-	"golang.org/x/sys/unix"
 
+	"github.com/xenhost/xenhost/internal/ether"
 	"github.com/xenhost/xenhost/network"
+	"github.com/xenhost/xenhost/network/internal/neighbour"
 )
 
 // AnnounceOptions change how Announce works; nil is right for a dom0.
@@ -33,7 +31,8 @@ type AnnounceOptions struct {
 // it after a move, when the guest is plugged in.
 //
 // A guest without addresses is announced by its link-local IPv6 address, for
-// the switches.
+// the switches. Addresses of a routed guest are announced on its uplink, as
+// this host's.
 func Announce(ctx context.Context, g network.Guest, opts *AnnounceOptions) error {
 	var o AnnounceOptions
 	if opts != nil {
@@ -56,7 +55,7 @@ func Announce(ctx context.Context, g network.Guest, opts *AnnounceOptions) error
 	return nil
 }
 
-func announce(ctx context.Context, g network.Guest, o AnnounceOptions) (err error) {
+func announce(ctx context.Context, g network.Guest, o AnnounceOptions) error {
 	if o.NetNS != "" {
 		ns, err := netns.GetFromPath(o.NetNS)
 		if err != nil {
@@ -67,11 +66,6 @@ func announce(ctx context.Context, g network.Guest, o AnnounceOptions) (err erro
 			return fmt.Errorf("network namespace %s: %w", o.NetNS, err)
 		}
 	}
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("packet socket: %w", err)
-	}
-	defer func() { err = errors.Join(err, unix.Close(fd)) }()
 	for round := range o.Times {
 		if round > 0 {
 			select {
@@ -81,63 +75,37 @@ func announce(ctx context.Context, g network.Guest, o AnnounceOptions) (err erro
 			}
 		}
 		for _, p := range g.Ports {
-			link, err := netlink.LinkByName(p.Bridge)
-			if err != nil {
-				return fmt.Errorf("bridge %s: %w", p.Bridge, err)
-			}
-			for _, frame := range frames(p) {
-				if err := unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: link.Attrs().Index}); err != nil {
-					return fmt.Errorf("send on %s: %w", p.Bridge, err)
-				}
+			if err := announcePort(p); err != nil {
+				return err
 			}
 		}
 	}
 	return ctx.Err()
 }
 
-// frames announce one port.
-func frames(p network.Port) [][]byte {
-	addresses := p.Addresses
-	if len(addresses) == 0 {
-		m := p.MAC
-		addresses = []netip.Addr{netip.AddrFrom16([16]byte{0xfe, 0x80, 8: m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]})}
+// announcePort tells the guest's bridge that the guest is there, or the network
+// of a routed guest's uplink that this host answers for it.
+func announcePort(p network.Port) error {
+	on, mac, addresses := p.Bridge, p.MAC, p.Addresses
+	switch {
+	case p.Routed && p.Uplink == "":
+		return nil // its addresses are routed to this host, nobody asks for them
+	case p.Routed:
+		on = p.Uplink
+	case len(addresses) == 0:
+		addresses = []netip.Addr{neighbour.LinkLocal(p.MAC)}
 	}
-	var out [][]byte
-	for _, a := range addresses {
-		if a = a.Unmap(); a.Is4() {
-			out = append(out, gratuitousARP(p.MAC, a))
-		} else {
-			out = append(out, unsolicitedNA(p.MAC, a))
+	link, err := netlink.LinkByName(on)
+	if err != nil {
+		return fmt.Errorf("interface %s: %w", on, err)
+	}
+	if p.Routed {
+		if mac, err = ether.Parse(link.Attrs().HardwareAddr.String()); err != nil {
+			return fmt.Errorf("interface %s: %w", on, err)
 		}
 	}
-	return out
-}
-
-// gratuitousARP is an ARP request of an address for itself (RFC 5227, 3).
-func gratuitousARP(mac network.MAC, a netip.Addr) []byte {
-	return slices.Concat(
-		[]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, mac[:], []byte{8, 6},
-		[]byte{0, 1, 8, 0, 6, 4, 0, 1}, mac[:], a.AsSlice(), make([]byte, 6), a.AsSlice(),
-		make([]byte, 18), // to the least size of a frame
-	)
-}
-
-// unsolicitedNA is a neighbour advertisement to all nodes that overrides what
-// they know (RFC 4861, 7.2.6).
-func unsolicitedNA(mac network.MAC, a netip.Addr) []byte {
-	all := netip.IPv6LinkLocalAllNodes()
-	body := slices.Concat([]byte{136, 0, 0, 0, 0x20, 0, 0, 0}, a.AsSlice(), []byte{2, 1}, mac[:])
-	pseudo := slices.Concat(a.AsSlice(), all.AsSlice(), []byte{0, 0, 0, byte(len(body)), 0, 0, 0, 58}, body)
-	var sum uint32
-	for pair := range slices.Chunk(pseudo, 2) {
-		sum += uint32(binary.BigEndian.Uint16(pair))
+	if err := neighbour.Announce(link.Attrs().Index, mac, addresses); err != nil {
+		return fmt.Errorf("on %s: %w", on, err)
 	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	binary.BigEndian.PutUint16(body[2:], ^uint16(sum))
-	return slices.Concat(
-		[]byte{0x33, 0x33, 0, 0, 0, 1}, mac[:], []byte{0x86, 0xdd},
-		[]byte{0x60, 0, 0, 0, 0, byte(len(body)), 58, 255}, a.AsSlice(), all.AsSlice(), body,
-	)
+	return nil
 }

@@ -17,10 +17,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/xenhost/xenhost/internal/nstest"
 	"github.com/xenhost/xenhost/internal/tier"
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/network/gateway"
-	"github.com/xenhost/xenhost/network/internal/nstest"
 	"github.com/xenhost/xenhost/xen/dom0"
 )
 
@@ -66,7 +66,7 @@ func TestAnnounce(t *testing.T) {
 	assert.Contains(t, s.hosts[0].Run(t, "", "bridge", "fdb", "show", "dev", "eth1"), "00:16:3e:00:00:77 master xenint")
 
 	moved.Ports[0].Bridge = "nosuch0"
-	require.ErrorContains(t, gateway.Announce(t.Context(), moved, &gateway.AnnounceOptions{NetNS: s.hosts[1].Path()}), "bridge nosuch0")
+	require.ErrorContains(t, gateway.Announce(t.Context(), moved, &gateway.AnnounceOptions{NetNS: s.hosts[1].Path()}), "interface nosuch0")
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	moved.Ports[0].Bridge = "xenint"

@@ -1,5 +1,5 @@
-// Package guard keeps guests from using what is not theirs on a bridge: each
-// port sends with its own MAC address and its own addresses, and plays neither
+// Package guard keeps guests from using what is not theirs, on a bridge or
+// routed: each port sends with its own MAC address and its own addresses, and plays neither
 // router nor DHCP server. Other guests, dom0 and the world outside are
 // protected alike, for ARP, IPv4 and IPv6.
 //
@@ -42,21 +42,24 @@
 //
 // # What is ours
 //
-// The table bridge xenhost_guard, and nothing else:
+// The table bridge xenhost_guard, and those of the families inet and arp as
+// long as there are routed guests; and nothing else:
 //
 //	nft list table bridge xenhost_guard
 //
-// Its rules are the same on every host, however many guests it has: a frame
+// Their rules are the same on every host, however many guests it has: a frame
 // costs a few lookups in hashed sets. Each way to be dropped has a counter;
 // Drops reads them. Rules that differ from what we wrote, by whose hand ever,
 // are found by Read (State.Open) and put right by the next Apply or Set.
 //
-// The whole table changes at once or not at all. It needs nft 1.0.6 or newer
+// All tables change at once or not at all. It needs nft 1.0.6 or newer
 // and a kernel with nf_tables in the bridge family (5.6 or newer).
 //
 // # What it does not promise
 //
-//   - Guests that are routed rather than bridged: their frames pass no bridge.
+//   - What a capture in dom0 shows of a routed guest: tcpdump sits before all
+//     rules. Frames of a routed guest that are neither ARP nor IP need no rule:
+//     nothing in dom0 takes them in.
 //   - Frames that a guest receives.
 //   - Guests that send for others (routers, VPN gateways): leave them out of
 //     the guard, with a vif whose name does not look like ours.

@@ -13,6 +13,7 @@ import (
 // An element is one of a set of the table. Elements with equal fields are the
 // same.
 type element struct {
+	in  kind
 	set string
 	vif string
 	// value is what vif is tied to, in the form that network.MAC, netip.Addr
@@ -24,19 +25,28 @@ type element struct {
 // elements are those of a normalised state.
 func (s State) elements() []element {
 	var out []element
-	if s.Open {
+	for _, k := range kinds() {
+		out = append(out, s.of(k)...)
+	}
+	return out
+}
+
+// of are those of one table.
+func (s State) of(k kind) []element {
+	if !s.needs(k) {
 		return nil
 	}
+	var out []element
 	if !s.LetUnknown {
 		for _, name := range ours() {
-			out = append(out, element{set: "ours", vif: name})
+			out = append(out, element{in: k, set: "ours", vif: name})
 		}
 	}
 	for _, g := range s.Guests {
 		for _, p := range g.Ports {
-			for _, vif := range []string{p.Vif, p.Vif + emulated} {
-				out = append(out, element{set: "ports", vif: vif, owner: g.UUID.String()})
-				out = append(out, p.elements(vif)...)
+			for _, vif := range p.vifs(k) {
+				out = append(out, element{in: k, set: "ports", vif: vif, owner: g.UUID.String()})
+				out = append(out, p.elements(k, vif)...)
 			}
 		}
 	}
@@ -46,20 +56,39 @@ func (s State) elements() []element {
 // emulated is what xl adds to a vif's name for the port of the device model.
 const emulated = "-emu"
 
-func (p Port) elements(vif string) []element {
-	out := []element{
-		{set: "macs", vif: vif, value: p.MAC.String()},
-		{set: "v6", vif: vif, value: linkLocal(p.MAC).String()},
+// vifs are the names of a port in a table. The device model's port of a routed
+// guest is not used.
+func (p Port) vifs(k kind) []string {
+	switch {
+	case p.Routed && k != bridge:
+		return []string{p.Vif}
+	case !p.Routed && k == bridge:
+		return []string{p.Vif, p.Vif + emulated}
+	}
+	return nil
+}
+
+func (p Port) elements(k kind, vif string) []element {
+	out := []element{{in: k, set: "macs", vif: vif, value: p.MAC.String()}}
+	if k != arp {
+		out = append(out, element{in: k, set: "v6", vif: vif, value: linkLocal(p.MAC).String()})
 	}
 	for _, a := range p.Addresses {
-		set := "v6"
 		if a.Is4() {
-			set = "v4"
+			out = append(out, element{in: k, set: "v4", vif: vif, value: a.String()})
+		} else if k != arp {
+			out = append(out, element{in: k, set: "v6", vif: vif, value: a.String()})
 		}
-		out = append(out, element{set: set, vif: vif, value: a.String()})
 	}
 	for _, n := range p.Networks {
-		out = append(out, element{set: "net6", vif: vif, value: n.String()})
+		switch {
+		case k == bridge:
+			out = append(out, element{in: k, set: "net6", vif: vif, value: n.String()})
+		case k == inet && n.Addr().Is4():
+			out = append(out, element{in: k, set: "v4net", vif: vif, value: n.String()})
+		case k == inet:
+			out = append(out, element{in: k, set: "v6net", vif: vif, value: n.String()})
+		}
 	}
 	return out
 }
@@ -68,7 +97,7 @@ func (p Port) elements(vif string) []element {
 func (e element) text() string {
 	s := `"` + e.vif + `"`
 	switch e.set {
-	case "macs", "v4":
+	case "macs", "v4", "v4net", "v6net":
 		s += " . " + e.value
 	case "v6":
 		s += " . 0x" + hex.EncodeToString(netip.MustParseAddr(e.value).AsSlice())
@@ -83,16 +112,21 @@ func (e element) text() string {
 
 // change writes one command for each set: "add" or "delete" these elements.
 func change(w io.Writer, verb string, elements []element) {
-	bySet := map[string][]string{}
-	var sets []string
-	for _, e := range elements {
-		if bySet[e.set] == nil {
-			sets = append(sets, e.set)
-		}
-		bySet[e.set] = append(bySet[e.set], e.text())
+	type place struct {
+		in  kind
+		set string
 	}
-	for _, set := range sets {
-		fmt.Fprintf(w, "%s element bridge %s %s { %s }\n", verb, table, set, strings.Join(bySet[set], ", "))
+	bySet := map[place][]string{}
+	var sets []place
+	for _, e := range elements {
+		at := place{e.in, e.set}
+		if bySet[at] == nil {
+			sets = append(sets, at)
+		}
+		bySet[at] = append(bySet[at], e.text())
+	}
+	for _, at := range sets {
+		fmt.Fprintf(w, "%s element %s %s %s { %s }\n", verb, at.in, table, at.set, strings.Join(bySet[at], ", "))
 	}
 }
 
@@ -107,7 +141,7 @@ func stateOf(elements []element) State {
 		case e.set == "ours":
 			s.LetUnknown = false
 		case e.set == "ports" && !strings.HasSuffix(e.vif, emulated):
-			ports[e.vif] = &Port{Vif: e.vif}
+			ports[e.vif] = &Port{Vif: e.vif, Routed: e.in != bridge}
 			owners[e.vif] = e.owner
 		}
 	}
@@ -142,7 +176,7 @@ func (p *Port) learn(e element) {
 		if a, err := netip.ParseAddr(e.value); err == nil {
 			p.Addresses = append(p.Addresses, a)
 		}
-	case "net6":
+	case "net6", "v4net", "v6net":
 		if n, err := netip.ParsePrefix(e.value); err == nil {
 			p.Networks = append(p.Networks, n)
 		}
@@ -153,7 +187,7 @@ func (p *Port) learn(e element) {
 func equal(a, b []element) bool {
 	for _, list := range [][]element{a, b} {
 		slices.SortFunc(list, func(a, b element) int {
-			return cmp.Or(cmp.Compare(a.set, b.set), cmp.Compare(a.vif, b.vif), cmp.Compare(a.value, b.value))
+			return cmp.Or(cmp.Compare(a.in, b.in), cmp.Compare(a.set, b.set), cmp.Compare(a.vif, b.vif), cmp.Compare(a.value, b.value))
 		})
 	}
 	return slices.Equal(a, b)

@@ -13,10 +13,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/xenhost/xenhost/internal/nstest"
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/network/guard"
 	"github.com/xenhost/xenhost/network/guard/guardtest"
-	"github.com/xenhost/xenhost/network/internal/nstest"
 )
 
 // yard is a host with a bridge, on which two guests and an uplink are.
@@ -75,7 +75,7 @@ func (y *yard) plug(t *testing.T, m nstest.Space, vif string, who guardtest.Host
 func (y *yard) seen(frames []guardtest.Frame) (total int) {
 	for _, tap := range y.places {
 		for _, f := range frames {
-			total += tap.Seen(func(b []byte) bool { return bytes.Contains(b, f.Mark) })
+			total += tap.Seen(func(b []byte) bool { return len(f.Mark) > 0 && bytes.Contains(b, f.Mark) })
 		}
 	}
 	return total

@@ -32,15 +32,18 @@ type Port struct {
 	Vif       string       `json:"vif"` // name in dom0, at most 11 bytes
 	MAC       network.MAC  `json:"mac"`
 	Addresses []netip.Addr `json:"addresses,omitempty"`
-	// Networks are whole IPv6 networks of 64 bits, as a customer gets one.
+	// Networks are whole IPv6 networks of 64 bits, as a customer gets one; those
+	// that lead to a routed guest may be of either protocol and any size.
 	Networks []netip.Prefix `json:"networks,omitempty"`
+	// Routed: the vif is on no bridge, and what it sends ends in dom0.
+	Routed bool `json:"routed,omitempty"`
 }
 
 // Of is the guard that follows from a guest's share of the network.
 func Of(g network.Guest) Guest {
 	out := Guest{UUID: g.UUID}
 	for _, p := range g.Ports {
-		out.Ports = append(out.Ports, Port{Vif: p.Vif, MAC: p.MAC, Addresses: p.Addresses})
+		out.Ports = append(out.Ports, Port{Vif: p.Vif, MAC: p.MAC, Addresses: p.Addresses, Networks: p.Networks, Routed: p.Routed})
 	}
 	return out
 }

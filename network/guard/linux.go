@@ -206,35 +206,46 @@ func (l *Linux) handle() (*netlink.Handle, error) {
 	return netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
 }
 
-// write makes the table as want says, in one transaction. Rules that are new
+// write makes the tables as want says, in one transaction. Rules that are new
 // are sealed with the digest of what nft made of them, so that a later change
 // of them is found whatever version of nft lists them.
 func (l *Linux) write(ctx context.Context, have, want State) error {
-	if want.Open {
-		return l.nft(ctx, fmt.Sprintf("add table bridge %s\ndelete table bridge %s\n", table, table))
+	var script strings.Builder
+	var fresh []kind
+	for _, k := range kinds() {
+		switch {
+		case have.needs(k) && want.needs(k):
+			script.WriteString(difference(k, have.of(k), want.of(k)))
+		case want.needs(k):
+			script.WriteString(k.whole(want.of(k)))
+			fresh = append(fresh, k)
+		case have.Open || have.needs(k):
+			script.WriteString(k.remove())
+		}
 	}
-	if !have.Open {
-		return l.nft(ctx, difference(have.elements(), want.elements()))
-	}
-	if err := l.nft(ctx, whole(want.elements())); err != nil {
+	if err := l.nft(ctx, script.String()); err != nil || len(fresh) == 0 {
 		return err
 	}
-	seen, err := l.list(ctx)
-	if err != nil {
-		return err
+	script.Reset()
+	for _, k := range fresh {
+		seen, err := l.listTable(ctx, k)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&script, "add element %s %s digest { 1 comment %q }\n", k, table, seen.rules[k])
 	}
-	return l.nft(ctx, fmt.Sprintf("add element bridge %s digest { 1 comment %q }\n", table, seen.rules))
+	return l.nft(ctx, script.String())
 }
 
 // difference deletes and adds elements; one that changes its comment is both.
 // Open names go by a flush of their set, since nft 1.0.6 can not delete them.
-func difference(have, want []element) string {
+func difference(k kind, have, want []element) string {
 	var b strings.Builder
 	wanted, had := setOf(want), setOf(have)
 	gone := slices.DeleteFunc(slices.Clone(have), func(e element) bool { return wanted[e] })
 	named := slices.DeleteFunc(slices.Clone(gone), func(e element) bool { return e.set == "ours" })
 	if len(named) < len(gone) {
-		fmt.Fprintf(&b, "flush set bridge %s ours\n", table)
+		fmt.Fprintf(&b, "flush set %s %s ours\n", k, table)
 	}
 	change(&b, "delete", named)
 	change(&b, "add", slices.DeleteFunc(slices.Clone(want), func(e element) bool { return had[e] }))

@@ -7,17 +7,32 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/big"
 	"net/netip"
 	"strings"
 )
 
-// A listing is what "nft -j list table" says of our table.
+// A listing is what "nft -j list table" says of our tables.
 type listing struct {
 	elements []element
-	digest   string // that the table carries
-	rules    string // digest of the chains and rules as they are
+	digest   map[kind]string // that a table carries
+	rules    map[kind]string // digest of the chains and rules as they are
 	drops    map[string]uint64
+}
+
+func newListing() listing {
+	return listing{digest: map[kind]string{}, rules: map[kind]string{}, drops: map[string]uint64{}}
+}
+
+// merge adds another table.
+func (l *listing) merge(one listing) {
+	l.elements = append(l.elements, one.elements...)
+	maps.Copy(l.digest, one.digest)
+	maps.Copy(l.rules, one.rules)
+	for name, n := range one.drops {
+		l.drops[name] += n
+	}
 }
 
 // listed is one object of nft's JSON, as far as we look into it.
@@ -35,8 +50,8 @@ type listed struct {
 
 // parse reads nft's JSON. What is neither a set nor a counter goes into the
 // digest, without the handles, which change with each load.
-func parse(text []byte) (listing, error) {
-	out := listing{drops: map[string]uint64{}}
+func parse(k kind, text []byte) (listing, error) {
+	out := newListing()
 	var doc struct {
 		NFTables []listed `json:"nftables"`
 	}
@@ -52,7 +67,7 @@ func parse(text []byte) (listing, error) {
 		}
 		if o.Set != nil {
 			for _, raw := range o.Set.Elem {
-				if err := out.add(o.Set.Name, raw); err != nil {
+				if err := out.add(k, o.Set.Name, raw); err != nil {
 					return out, fmt.Errorf("nft's listing: set %s: %s: %w", o.Set.Name, raw, err)
 				}
 			}
@@ -69,25 +84,25 @@ func parse(text []byte) (listing, error) {
 			sum.Write(append(line, '\n'))
 		}
 	}
-	out.rules = hex.EncodeToString(sum.Sum(nil))
+	out.rules[k] = hex.EncodeToString(sum.Sum(nil))
 	return out, nil
 }
 
 // add reads one element: VALUE, {"concat": [VIF, VALUE]}, or either of them as
 // {"elem": {"val": …, "comment": …}}.
-func (l *listing) add(set string, raw json.RawMessage) error {
+func (l *listing) add(k kind, set string, raw json.RawMessage) error {
 	var wrapped struct {
 		Elem *struct {
 			Val     json.RawMessage `json:"val"`
 			Comment string          `json:"comment"`
 		} `json:"elem"`
 	}
-	e := element{set: set}
+	e := element{in: k, set: set}
 	if json.Unmarshal(raw, &wrapped) == nil && wrapped.Elem != nil {
 		raw, e.owner = wrapped.Elem.Val, wrapped.Elem.Comment
 	}
 	if set == "digest" {
-		l.digest = e.owner
+		l.digest[k] = e.owner
 		return nil
 	}
 	var pair struct {
@@ -114,6 +129,9 @@ func (l *listing) add(set string, raw json.RawMessage) error {
 // as a string of hexadecimal digits when they do not fit into 64 bits.
 func valueOf(set string, raw json.RawMessage) (string, error) {
 	text := strings.Trim(string(raw), `"`)
+	if set == "v4net" || set == "v6net" {
+		return networkOf(raw)
+	}
 	if set != "v6" && set != "net6" {
 		return text, nil
 	}
@@ -132,11 +150,35 @@ func valueOf(set string, raw json.RawMessage) (string, error) {
 	return netip.AddrFrom16([16]byte(n.FillBytes(make([]byte, 16)))).String(), nil
 }
 
+// networkOf reads {"prefix": {"addr": ADDRESS, "len": BITS}}, or an address.
+func networkOf(raw json.RawMessage) (string, error) {
+	var p struct {
+		Prefix struct {
+			Addr netip.Addr `json:"addr"`
+			Len  int        `json:"len"`
+		} `json:"prefix"`
+	}
+	if err := json.Unmarshal(raw, &p); err == nil && p.Prefix.Addr.IsValid() {
+		return netip.PrefixFrom(p.Prefix.Addr, p.Prefix.Len).String(), nil
+	}
+	var a netip.Addr
+	if err := json.Unmarshal(raw, &a); err != nil || !a.IsValid() {
+		return "", fmt.Errorf("not a network")
+	}
+	return netip.PrefixFrom(a, a.BitLen()).String(), nil
+}
+
 // state is what is in force: nothing, unless the rules are as they were loaded
 // and the elements are exactly those of a state.
 func (l listing) state() State {
 	s := stateOf(l.elements)
-	if l.digest == "" || l.digest != l.rules || !equal(s.elements(), l.elements) {
+	for _, k := range kinds() {
+		rules, there := l.rules[k]
+		if there != s.needs(k) || there && (rules == "" || l.digest[k] != rules) {
+			return State{Open: true}
+		}
+	}
+	if !equal(s.elements(), l.elements) {
 		return State{Open: true}
 	}
 	return s

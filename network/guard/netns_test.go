@@ -8,10 +8,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/xenhost/xenhost/internal/nstest"
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/network/guard"
 	"github.com/xenhost/xenhost/network/guard/guardtest"
-	"github.com/xenhost/xenhost/network/internal/nstest"
 )
 
 func manager(tb testing.TB, s nstest.Space) *guard.Linux {
@@ -75,6 +75,9 @@ func TestHandsOfOthers(t *testing.T) {
 	id := uuid.MustParse("7f3a0000-0000-4000-8000-000000000001")
 	want := guard.State{Guests: []guard.Guest{{UUID: id, Ports: []guard.Port{{
 		Vif: network.VifName(id, 0), MAC: network.MAC{0, 0x16, 0x3e, 0, 0, 1}, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")},
+	}, {
+		Vif: network.VifName(id, 1), MAC: network.MAC{0, 0x16, 0x3e, 0, 0, 2}, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.2")},
+		Routed: true, Networks: []netip.Prefix{netip.MustParsePrefix("10.7.0.0/29")},
 	}}}}}
 	for hand, edit := range map[string]string{
 		"a rule less":             "flush chain bridge xenhost_guard in_ip6",
@@ -86,6 +89,10 @@ func TestHandsOfOthers(t *testing.T) {
 		"a port less":             `delete element bridge xenhost_guard ports { "x7f3a0000.0-emu" }`,
 		"a second MAC":            `add element bridge xenhost_guard macs { "x7f3a0000.0" . 02:00:00:00:00:01 }`,
 		"no link-local address":   `delete element bridge xenhost_guard v6 { "x7f3a0000.0" . 0xfe8000000000000002163efffe000001 }`,
+		"routed, a rule less":     "flush chain inet xenhost_guard in_ip6",
+		"routed, a rule more":     "insert rule arp xenhost_guard entry accept",
+		"routed, no table":        "delete table arp xenhost_guard",
+		"routed, a MAC less":      `delete element arp xenhost_guard macs { "x7f3a0000.1" . 00:16:3e:00:00:02 }`,
 		"a port without guest":    `add element bridge xenhost_guard ports { "eth0" }`,
 	} {
 		_, err := m.Apply(t.Context(), want)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/xenhost/xenhost/xen/dom0"
@@ -22,30 +23,41 @@ func (l *Linux) argv(args ...string) []string {
 	return argv
 }
 
-// list reads our table; without one, the listing is empty.
+// list reads our tables; without any, the listing is empty.
 func (l *Linux) list(ctx context.Context) (listing, error) {
-	out, err := dom0.Output(ctx, l.runner, l.argv("-j", "list", "tables", "bridge")...)
+	all := newListing()
+	out, err := dom0.Output(ctx, l.runner, l.argv("-j", "list", "tables")...)
 	if err != nil {
-		return listing{}, err
+		return all, err
 	}
 	var tables struct {
 		NFTables []struct {
 			Table struct {
-				Name string `json:"name"`
+				Family kind   `json:"family"`
+				Name   string `json:"name"`
 			} `json:"table"`
 		} `json:"nftables"`
 	}
 	if err := json.Unmarshal(out, &tables); err != nil {
-		return listing{}, fmt.Errorf("nft's list of tables: %w", err)
+		return all, fmt.Errorf("nft's list of tables: %w", err)
 	}
 	for _, t := range tables.NFTables {
-		if t.Table.Name == table {
-			out, err = dom0.Output(ctx, l.runner, l.argv("-j", "list", "table", "bridge", table)...)
-			if err != nil {
-				return listing{}, err
-			}
-			return parse(out)
+		if t.Table.Name != table || !slices.Contains(kinds(), t.Table.Family) {
+			continue
 		}
+		one, err := l.listTable(ctx, t.Table.Family)
+		if err != nil {
+			return all, err
+		}
+		all.merge(one)
 	}
-	return listing{}, nil
+	return all, nil
+}
+
+func (l *Linux) listTable(ctx context.Context, k kind) (listing, error) {
+	out, err := dom0.Output(ctx, l.runner, l.argv("-j", "list", "table", string(k), table)...)
+	if err != nil {
+		return listing{}, err
+	}
+	return parse(k, out)
 }

@@ -43,7 +43,11 @@ func (s State) lines() []string {
 	}
 	for _, g := range s.Guests {
 		for _, p := range g.Ports {
-			out = append(out, fmt.Sprintf("port %s of %v", p.Vif, g.UUID), fmt.Sprintf("mac %v on %s", p.MAC, p.Vif))
+			what := "port"
+			if p.Routed {
+				what = "routed port"
+			}
+			out = append(out, fmt.Sprintf("%s %s of %v", what, p.Vif, g.UUID), fmt.Sprintf("mac %v on %s", p.MAC, p.Vif))
 			for _, a := range p.Addresses {
 				out = append(out, fmt.Sprintf("address %v on %s", a, p.Vif))
 			}

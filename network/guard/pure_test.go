@@ -27,21 +27,21 @@ func web1() Guest {
 func TestListing(t *testing.T) {
 	text, err := os.ReadFile("testdata/nft-1.0.6.json")
 	require.NoError(t, err)
-	l, err := parse(text)
+	l, err := parse(bridge, text)
 	require.NoError(t, err)
 	assert.Equal(t, State{Guests: []Guest{web1()}}.Normalize(), l.state())
 	assert.EqualValues(t, 3, l.drops["drop_arp"])
 
-	changed, err := parse([]byte(strings.Replace(string(text), `"accept": null`, `"drop": null`, 1)))
+	changed, err := parse(bridge, []byte(strings.Replace(string(text), `"accept": null`, `"drop": null`, 1)))
 	require.NoError(t, err)
 	assert.True(t, changed.state().Open)
 	for _, broken := range []string{"", "{", `{"nftables": [{"set": {"name": "v6", "elem": [{"concat": ["x", "0xzz"]}]}}]}`,
 		`{"nftables": [{"set": {"name": "net6", "elem": [{"concat": ["x", "0x10000000000000000"]}]}}]}`,
 		`{"nftables": [{"set": {"name": "macs", "elem": [{"range": [1, 2]}]}}]}`} {
-		_, err := parse([]byte(broken))
+		_, err := parse(bridge, []byte(broken))
 		assert.Error(t, err, broken)
 	}
-	empty, err := parse([]byte(`{"nftables": []}`))
+	empty, err := parse(bridge, []byte(`{"nftables": []}`))
 	require.NoError(t, err)
 	assert.Equal(t, State{Open: true}, empty.state(), "an empty table is no guard")
 }
@@ -53,7 +53,7 @@ func FuzzListing(f *testing.F) {
 	f.Add(text)
 	f.Add([]byte(`{"nftables": [{"set": {"name": "ports", "elem": [{"elem": {"val": "x7f3a0b1c.0", "comment": "no uuid"}}]}}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		l, err := parse(text)
+		l, err := parse(bridge, text)
 		if err != nil {
 			return
 		}
@@ -88,6 +88,29 @@ func anyState() *rapid.Generator[State] {
 	})
 }
 
+// play does to have what the difference of two states says of one table.
+func play(have map[element]bool, k kind, a, b State) {
+	for line := range strings.Lines(difference(k, a.of(k), b.of(k))) {
+		verb, set := strings.Fields(line)[0], strings.Fields(line)[4]
+		if verb == "flush" {
+			for e := range have {
+				if e.in == k && e.set == "ours" {
+					delete(have, e)
+				}
+			}
+		}
+		for _, e := range map[string][]element{"add": b.of(k), "delete": a.of(k)}[verb] {
+			if e.set == set && strings.Contains(line, " "+e.text()) {
+				if verb == "add" {
+					have[e] = true
+				} else {
+					delete(have, e)
+				}
+			}
+		}
+	}
+}
+
 // What is rendered as elements is read back, a plan of equal states is empty,
 // and doing the difference of two states gives the second.
 func TestElements(t *testing.T) {
@@ -99,24 +122,8 @@ func TestElements(t *testing.T) {
 		require.Equal(t, equal(a.elements(), b.elements()), Plan(a, b).Empty())
 
 		have := setOf(a.elements())
-		for line := range strings.Lines(difference(a.elements(), b.elements())) {
-			verb, set := strings.Fields(line)[0], strings.Fields(line)[4]
-			if verb == "flush" {
-				for e := range have {
-					if e.set == "ours" {
-						delete(have, e)
-					}
-				}
-			}
-			for _, e := range map[string][]element{"add": b.elements(), "delete": a.elements()}[verb] {
-				if e.set == set && strings.Contains(line, " "+e.text()) {
-					if verb == "add" {
-						have[e] = true
-					} else {
-						delete(have, e)
-					}
-				}
-			}
+		for _, k := range kinds() {
+			play(have, k, a, b)
 		}
 		require.Equal(t, setOf(b.elements()), have)
 	})

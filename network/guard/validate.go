@@ -27,7 +27,11 @@ func (s State) validate() error {
 	for _, g := range s.Guests {
 		n := network.Guest{UUID: g.UUID}
 		for _, p := range g.Ports {
-			n.Ports = append(n.Ports, network.Port{Vif: p.Vif, Bridge: "any", MAC: p.MAC, Addresses: p.Addresses})
+			same := network.Port{Vif: p.Vif, Bridge: "any", MAC: p.MAC, Addresses: p.Addresses}
+			if p.Routed {
+				same.Bridge, same.Routed, same.Networks = "", true, p.Networks
+			}
+			n.Ports = append(n.Ports, same)
 		}
 		same.Guests = append(same.Guests, n)
 	}
@@ -45,9 +49,21 @@ func (s State) validNetworks() error {
 		id  uuid.UUID
 		vif string
 	}
-	holders := map[netip.Prefix]holder{}
+	holders, routed := map[netip.Prefix]holder{}, map[netip.Prefix]holder{}
 	for _, g := range s.Guests {
 		for _, p := range g.Ports {
+			for _, n := range p.Networks {
+				if p.Routed {
+					routed[n] = holder{g.UUID, p.Vif}
+				}
+			}
+		}
+	}
+	for _, g := range s.Guests {
+		for _, p := range g.Ports {
+			if p.Routed {
+				continue
+			}
 			for _, n := range p.Networks {
 				if a := n.Addr(); !n.IsValid() || !a.Is6() || a.Is4In6() || n.Bits() != 64 || a.Zone() != "" ||
 					a.IsMulticast() || a.IsLinkLocalUnicast() || a.IsUnspecified() {
@@ -57,6 +73,11 @@ func (s State) validNetworks() error {
 					return fmt.Errorf("port %s: network %v belongs to %s of %v: %w", p.Vif, n, other.vif, other.id, network.ErrConflict)
 				}
 				holders[n] = holder{g.UUID, p.Vif}
+				for r, other := range routed {
+					if r.Overlaps(n) {
+						return fmt.Errorf("port %s: network %v meets %v of %s of %v: %w", p.Vif, n, r, other.vif, other.id, network.ErrConflict)
+					}
+				}
 			}
 		}
 	}

@@ -158,7 +158,15 @@ func (f *Fake) apply(ctx context.Context, want network.State) (network.Plan, err
 		b := f.bridges[name]
 		return b != nil && !b.ours || slices.ContainsFunc(want.Bridges, func(w network.Bridge) bool { return w.Name == name })
 	}
-	if err := f.check(want, want.Guests, stays); err != nil {
+	links := made(want)
+	if err := f.check(want, want.Guests, func(p network.Port) bool {
+		switch on := p.Bridge + p.Uplink; {
+		case !p.Routed || f.bridges[on] != nil || links[on] != nil:
+			return stays(on) || links[on] != nil
+		default:
+			return f.exists(on) && f.links[on] == nil || stays(on)
+		}
+	}); err != nil {
 		return network.Plan{}, err
 	}
 	if err := f.checkLinks(want); err != nil {
@@ -182,7 +190,7 @@ func (f *Fake) Set(ctx context.Context, want network.Guest) error {
 	done, err := f.begin(ctx, "set")
 	if err == nil {
 		next := f.read().With(want)
-		stays := func(name string) bool { return f.bridges[name] != nil }
+		stays := func(p network.Port) bool { return f.bridges[p.Bridge] != nil || p.Routed && f.exists(p.Uplink) }
 		if err = f.check(next, []network.Guest{want}, stays); err == nil {
 			f.ours = network.State{Masquerades: next.Masquerades, Guests: next.Guests}
 			err = done()
@@ -225,14 +233,17 @@ func (f *Fake) read() network.State {
 
 // check refuses what a host would: of the whole next state what contradicts
 // itself, of the guests that change what this host can not give them.
-func (f *Fake) check(next network.State, changed []network.Guest, stays func(bridge string) bool) error {
+func (f *Fake) check(next network.State, changed []network.Guest, stays func(p network.Port) bool) error {
 	if err := next.Validate(); err != nil {
 		return bare(err)
 	}
 	for _, g := range changed {
 		for _, p := range g.Ports {
-			if !stays(p.Bridge) {
-				return fmt.Errorf("bridge %s: %w", p.Bridge, fs.ErrNotExist)
+			if p.Routed && p.Uplink == "" {
+				continue
+			}
+			if !stays(p) {
+				return fmt.Errorf("interface %s: %w", p.Bridge+p.Uplink, fs.ErrNotExist)
 			}
 		}
 		old, _ := f.ours.Guest(g.UUID)

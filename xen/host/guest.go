@@ -62,13 +62,18 @@ type Disk struct {
 // Nic is a network interface of a guest. Bridge and MAC stay as they are in a
 // move.
 type Nic struct {
-	Bridge    string       `json:"bridge"`
+	Bridge    string       `json:"bridge,omitempty"` // empty if it is routed
 	MAC       xen.MAC      `json:"mac"`
 	Addresses []netip.Addr `json:"addresses,omitempty"`
 	// Backstop is netback's own limit of what the guest sends, for each of its
 	// queues (xen.Vif.Rate), from the guest's next start on. Well above
 	// Rates.Send it keeps a guest that floods its bridge from using up dom0's CPU.
 	Backstop shaping.Rate `json:"backstop,omitzero"`
+	// Routed, Networks and Uplink are those of network.Port. The host needs
+	// xen.RoutedScript.
+	Routed   bool           `json:"routed,omitempty"`
+	Networks []netip.Prefix `json:"networks,omitempty"`
+	Uplink   string         `json:"uplink,omitempty"`
 }
 
 // Spec returns the domain to create; paths gives the device of each volume.
@@ -82,7 +87,7 @@ func (g Guest) Spec(paths map[lvm.ID]string) xen.Spec {
 		s.Disks = append(s.Disks, xen.Disk{Dev: d.Dev, Path: paths[d.Volume]})
 	}
 	for i, n := range g.Nics {
-		s.Vifs = append(s.Vifs, xen.Vif{Name: network.VifName(g.UUID, i), Bridge: n.Bridge, MAC: n.MAC, Rate: int64(n.Backstop)})
+		s.Vifs = append(s.Vifs, xen.Vif{Name: network.VifName(g.UUID, i), Bridge: n.Bridge, MAC: n.MAC, Rate: int64(n.Backstop), Routed: n.Routed})
 	}
 	return s
 }
@@ -93,6 +98,7 @@ func (g Guest) Network() network.Guest {
 	for i, nic := range g.Nics {
 		n.Ports = append(n.Ports, network.Port{
 			Vif: network.VifName(g.UUID, i), Bridge: nic.Bridge, MAC: nic.MAC, Addresses: nic.Addresses,
+			Routed: nic.Routed, Networks: nic.Networks, Uplink: nic.Uplink,
 		})
 	}
 	return n

@@ -112,3 +112,43 @@ func TestGuardFollowsAMove(t *testing.T) {
 	require.NoError(t, l.PutAside(t.Context()))
 	assert.Empty(t, guardOf(t, s).Guests, "who is away is unknown here")
 }
+
+// A routed guest has no bridge anywhere: not in its domain, not in the network,
+// not in the guard; and it is made again so at boot.
+func TestRoutedGuest(t *testing.T) {
+	w, s := guarded(t)
+	ctx, g := t.Context(), web1(t)
+	g.Nics[0] = host.Nic{
+		MAC: g.Nics[0].MAC, Routed: true, Uplink: "xenext",
+		Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.10"), netip.MustParseAddr("2001:db8::10")},
+		Networks:  []netip.Prefix{netip.MustParsePrefix("2001:db8:7::/64")},
+	}
+	g.Forwards = nil
+	bad := g
+	bad.Nics = []host.Nic{g.Nics[0]}
+	bad.Nics[0].Bridge = "xenint"
+	require.Error(t, bad.Validate())
+	_, err := w.Provision(ctx, g, nil)
+	require.NoError(t, err)
+	holds := func() {
+		have, err := w.network.Read(ctx)
+		require.NoError(t, err)
+		assert.Equal(t, []network.Guest{g.Network().Normalize()}, have.Guests)
+		require.True(t, have.Guests[0].Ports[0].Routed)
+		guarded, _ := guardOf(t, s).Guest(id)
+		assert.Equal(t, guard.Of(g.Network()).Normalize(), guarded)
+		assert.Equal(t, guarded.Ports, s.ports[len(s.ports)-1], "before its domain was there")
+	}
+	holds()
+	assert.Equal(t, []xen.Vif{{Name: network.VifName(id, 0), Routed: true, MAC: g.Nics[0].MAC}}, g.Spec(nil).Vifs)
+	w.domains.PowerOff()
+	w.domains.PowerOn()
+	s.guard.Flush()
+	_, err = w.Boot(ctx)
+	require.NoError(t, err)
+	holds()
+	require.NoError(t, w.Terminate(ctx, id))
+	have, err := w.network.Read(ctx)
+	require.NoError(t, err)
+	assert.Empty(t, have.Guests)
+}

@@ -23,6 +23,11 @@ func refuse(spec xen.Spec) error {
 	for i, d := range spec.Disks {
 		errs = append(errs, refuseText(fmt.Sprintf("disks[%d].path", i), d.Path))
 	}
+	for _, v := range spec.Vifs {
+		if v.Routed {
+			errs = append(errs, fmt.Errorf("vif %s is routed: this driver makes bridged ones: %w", v.Name, errors.ErrUnsupported))
+		}
+	}
 	if spec.Type == xen.HVM {
 		errs = append(errs, fmt.Errorf("type hvm: this driver makes pvh and pv: %w", errors.ErrUnsupported))
 	}

@@ -19,7 +19,7 @@ func (f *Fake) Check(ctx context.Context, spec xen.Spec) error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		for _, vif := range spec.Vifs {
-			if f.opts.Bridges != nil && !slices.Contains(f.opts.Bridges, vif.Bridge) {
+			if !vif.Routed && f.opts.Bridges != nil && !slices.Contains(f.opts.Bridges, vif.Bridge) {
 				return fmt.Errorf("bridge %s: %w", vif.Bridge, fs.ErrNotExist)
 			}
 		}

@@ -82,7 +82,7 @@ func (f *Fake) plug(vif xen.Vif) error {
 			}
 		}
 	}
-	if f.opts.Bridges != nil && !slices.Contains(f.opts.Bridges, vif.Bridge) {
+	if !vif.Routed && f.opts.Bridges != nil && !slices.Contains(f.opts.Bridges, vif.Bridge) {
 		return fmt.Errorf("vif %s: there is no bridge %s: %w", vif.Name, vif.Bridge, xen.ErrInvalid)
 	}
 	return nil

@@ -32,6 +32,12 @@ func (d *Driver) check(ctx context.Context, spec xen.Spec) error {
 		}
 	}
 	for _, v := range spec.Vifs {
+		if v.Routed {
+			if _, err := os.Stat(filepath.Join("/etc/xen/scripts", xen.RoutedScript)); err != nil {
+				return fmt.Errorf("script of vif %s: %w", v.Name, err)
+			}
+			continue
+		}
 		if _, err := os.Stat(filepath.Join("/sys/class/net", v.Bridge, "bridge")); err != nil {
 			return fmt.Errorf("bridge %s: %w", v.Bridge, err)
 		}

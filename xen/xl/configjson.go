@@ -3,6 +3,7 @@ package xl
 import (
 	"encoding/json"
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/google/uuid"
@@ -61,6 +62,7 @@ type listedDisk struct {
 type listedNic struct {
 	MAC    string `json:"mac"`
 	Bridge string `json:"bridge"`
+	Script string `json:"script"`
 	Name   string `json:"ifname"`
 }
 
@@ -102,7 +104,11 @@ func (l listed) spec() (xen.Spec, error) {
 		if err != nil {
 			return spec, err
 		}
-		spec.Vifs = append(spec.Vifs, xen.Vif{Name: n.Name, Bridge: n.Bridge, MAC: mac})
+		v := xen.Vif{Name: n.Name, Bridge: n.Bridge, MAC: mac}
+		if path.Base(n.Script) == xen.RoutedScript {
+			v.Bridge, v.Routed = "", true // libxl names xenbr0 where none is
+		}
+		spec.Vifs = append(spec.Vifs, v)
 	}
 	var err error
 	spec.CPUID, err = cpuidLines(b.CPUID)

@@ -93,6 +93,11 @@ func parseVif(s string) (v xen.Vif, err error) {
 			if v.Rate, err = parseRate(value); err != nil {
 				return v, err
 			}
+		case "script":
+			if value != xen.RoutedScript {
+				return v, fmt.Errorf("%q has no place here", item)
+			}
+			v.Routed = true
 		default:
 			return v, fmt.Errorf("%q has no place here", item)
 		}

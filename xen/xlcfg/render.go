@@ -145,7 +145,11 @@ func disk(d xen.Disk) (string, *xen.FieldError) {
 }
 
 func vif(v xen.Vif) []string {
-	out := []string{"mac=" + v.MAC.String(), "bridge=" + v.Bridge, "vifname=" + v.Name}
+	place := "bridge=" + v.Bridge
+	if v.Routed {
+		place = "script=" + xen.RoutedScript
+	}
+	out := []string{"mac=" + v.MAC.String(), place, "vifname=" + v.Name}
 	if v.Rate != 0 {
 		out = append(out, fmt.Sprintf("rate=%dB/s", v.Rate/8))
 	}

@@ -51,6 +51,7 @@ func TestManager(t *testing.T, site func(t *testing.T) Site) {
 		{"a cancelled call changes nothing", suite.cancelled},
 		{"what is passed in is copied", suite.copies},
 		{"a fresh guard has dropped nothing", suite.drops},
+		{"a guest is routed", suite.routed},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(suite{site(t)}, t) })
 	}
@@ -229,4 +230,33 @@ func (s suite) drops(t *testing.T) {
 	d, err = s.Manager.Drops(t.Context())
 	require.NoError(t, err)
 	assert.Zero(t, d)
+}
+
+func (s suite) routed(t *testing.T) {
+	g := guest(2)
+	g.Ports[0].Routed = true
+	g.Ports[0].Networks = []netip.Prefix{
+		netip.MustParsePrefix("10.98.0.0/29"), netip.MustParsePrefix("10.97.0.1/32"), netip.MustParsePrefix("2001:db8:7::/48"), netip.MustParsePrefix("2001:db8:8::1/128"),
+	}
+	s.mustSet(t, guest(1))
+	s.mustSet(t, g)
+	s.holds(t, guard.State{LetUnknown: true, Guests: []guard.Guest{guest(1), g}})
+	s.mustApply(t, guard.State{Guests: []guard.Guest{guest(1), g}})
+	s.refuses(t, network.ErrConflict, with3(func(p *guard.Port) { p.Networks = []netip.Prefix{netip.MustParsePrefix("2001:db8:7:1::/64")} }))
+	s.refuses(t, network.ErrConflict, with3(func(p *guard.Port) { p.Addresses[0] = netip.MustParseAddr("10.98.0.3") }))
+	s.refuses(t, network.ErrInvalid, with3(func(p *guard.Port) { p.Routed, p.Networks = true, []netip.Prefix{netip.MustParsePrefix("::/0")} }))
+	less := guest(2)
+	less.Ports[0].Routed = true
+	s.mustApply(t, guard.State{Guests: []guard.Guest{guest(1), less}})
+	s.mustApply(t, guard.State{Guests: []guard.Guest{guest(1), guest(2)}}) // on a bridge now
+	s.mustApply(t, guard.State{Guests: []guard.Guest{g}})
+	require.NoError(t, s.Manager.Remove(t.Context(), g.UUID))
+	s.holds(t, guard.State{})
+}
+
+// with3 is guest 3 changed.
+func with3(change func(*guard.Port)) guard.Guest {
+	g := guest(3)
+	change(&g.Ports[0])
+	return g
 }
