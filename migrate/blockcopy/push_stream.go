@@ -93,7 +93,7 @@ func (p *pusher) withIndex(ctx context.Context, path string, o offer) error {
 	if err != nil {
 		return err
 	}
-	if err := p.pass(ctx, t, d, nil); err != nil || t.From.Offset == 0 {
+	if err := p.pass(ctx, t, d, p.changes(t)); err != nil || t.From.Offset == 0 {
 		return err
 	}
 	// What was sent before the cut was not looked at again; it may have
@@ -105,6 +105,14 @@ func (p *pusher) withIndex(ctx context.Context, path string, o offer) error {
 		return err
 	}
 	return p.pass(ctx, t, d, before)
+}
+
+// changes is what to look at; nil is all of it.
+func (p *pusher) changes(t Transfer) iter.Seq2[lvm.Extent, error] {
+	if (t.Base == Generation{} || t.Base != p.opts.Since || p.report.How == ByHashes) {
+		return nil
+	}
+	return p.opts.Changes
 }
 
 // pass sends one stream and commits the draft.
@@ -158,6 +166,9 @@ func (p *pusher) draft(x *Index, o offer) (*Draft, Transfer, error) {
 		if err := p.learn(x, o.Generation); err != nil {
 			return nil, t, err
 		}
+	}
+	if p.changes(t) != nil {
+		p.report.How = ByChanges
 	}
 	d, err = x.Draft(t)
 	return d, t, err

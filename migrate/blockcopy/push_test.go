@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/migrate/blockcopy"
 )
 
@@ -136,6 +137,38 @@ func TestPushWithIndex(t *testing.T) {
 	p.sim.now[5]++
 	_, err = p.push(t, src, opts, nil)
 	require.ErrorIs(t, err, blockcopy.ErrDiffers)
+}
+
+// TestPushChanges: a list of changes is believed for the generation that it is
+// about, and for no other.
+func TestPushChanges(t *testing.T) {
+	src, p := newDisk(4<<20), newPeer(4<<20)
+	fill(src.data, 23)
+	opts := &blockcopy.PushOptions{Index: filepath.Join(t.TempDir(), "index"), Changes: blockcopy.Extents([]lvm.Extent{{Offset: 1 << 20, Length: 8192}})}
+	next := func(how blockcopy.How, read int64) blockcopy.Report {
+		t.Helper()
+		report, err := p.push(t, src, opts, nil)
+		require.NoError(t, err)
+		require.Equal(t, how, report.How)
+		require.Equal(t, read, report.Stats.Read)
+		require.True(t, bytes.Equal(src.data, p.sim.now))
+		return report
+	}
+	first := next(blockcopy.ByHashes, 4<<20)
+	src.data[1<<20+5000]++
+	next(blockcopy.ByIndex, 4<<20) // Since is zero: no generation
+	src.data[3<<20]++
+	opts.Since = first.Generation
+	second := next(blockcopy.ByIndex, 4<<20)
+	src.data[1<<20]++
+	opts.Since = second.Generation
+	third := next(blockcopy.ByChanges, 8192)
+	require.EqualValues(t, 4096, third.Stats.Data)
+
+	require.NoError(t, os.Remove(opts.Index))
+	src.data[5]++
+	opts.Since = third.Generation
+	next(blockcopy.ByHashes, 4<<20)
 }
 
 // cutter is a connection that breaks after so many bytes of the sender or of
