@@ -36,6 +36,12 @@
 // A crash before that leaves the old generation, one after it is finished by
 // the next OpenReplica.
 //
+// What travels twice when a transfer is cut, at whatever byte: of a frame, what
+// had come of it, less than an extent. When the receiver is killed, also what it
+// held in its memory, at most 8 extents. When its power fails, what the disk had
+// not got: of a delta at most 16 MiB; of a first copy the blocks that are not
+// there, which Push finds out by their hashes.
+//
 // # Push and Serve
 //
 // Push and Serve are the two ends of a connection that do all of this: they

@@ -142,7 +142,7 @@ func (p *pusher) draft(x *Index, o offer) (*Draft, Transfer, error) {
 			if from < 0 || from > was.Size {
 				return nil, was, fmt.Errorf("%w: it is to go on at %d of %d", ErrStream, from, was.Size)
 			}
-			return d, *o.Pending, d.Rewind(from)
+			return d, *o.Pending, p.goOn(d, from)
 		default:
 			err = d.Close()
 		}
@@ -176,10 +176,24 @@ func (p *pusher) draft(x *Index, o offer) (*Draft, Transfer, error) {
 
 // learn asks the target what it has.
 func (p *pusher) learn(x *Index, g Generation) error {
-	if err := writeMessage(p, request{Verb: verbHashes, Key: x.Key()}); err != nil {
+	if err := writeMessage(p, request{Verb: verbHashes, Key: x.Key(), Length: p.src.Size()}); err != nil {
 		return err
 	}
 	return x.Learn(p.in, g)
+}
+
+// goOn has the draft know what the receiver has from offset on. A first copy is
+// written in place, and a receiver that was killed or lost its power has more
+// than it can vouch for: that it looks up, so that it need not travel again.
+func (p *pusher) goOn(d *Draft, offset int64) error {
+	offset, end, err := d.rewind(offset)
+	if err != nil || end <= offset || d.head.Transfer.Base != (Generation{}) {
+		return err
+	}
+	if err := writeMessage(p, request{Verb: verbHashes, Key: d.head.Key, Offset: offset, Length: end - offset}); err != nil {
+		return err
+	}
+	return d.arrived(p.in, offset, end)
 }
 
 // verify lets the two ends read all of it at the same time.

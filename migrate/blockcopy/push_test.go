@@ -269,6 +269,51 @@ func TestPushCutAnywhere(t *testing.T) {
 	require.Greater(t, hows[blockcopy.ByResumed], 10, "%v", hows)
 }
 
+// TestPushKilled kills the receiver in many operations of a first copy, or fails
+// its power, and then the source changes. The second Push sends the blocks that
+// did not get to the disk, or changed since, and none else.
+func TestPushKilled(t *testing.T) {
+	const size = 6 << 20
+	resumed := 0
+	for _, fresh := range []bool{false, true} {
+		for _, chance := range []float64{1, 0.5} {
+			for k := 0; ; k += 5 {
+				src, p := newDisk(size), newPeer(size)
+				fill(src.data, 24)
+				p.fresh, p.sim.p.left = fresh, k
+				opts := &blockcopy.PushOptions{Index: filepath.Join(t.TempDir(), "index"), Fresh: fresh}
+				_, err := p.push(t, src, opts, nil)
+				if err == nil {
+					break
+				}
+				p.sim.p.left, p.sim.p.out = -1, false
+				r := rand.New(rand.NewPCG(uint64(k), 5))
+				p.sim.restart(r, chance)
+				p.store.log.restart(r, chance)
+				clear(src.data[k<<16%size:][:100<<10])
+				differ := 0
+				for at := 0; at < size; at += 4096 {
+					if !bytes.Equal(src.data[at:at+4096], p.sim.now[at:at+4096]) {
+						differ += 4096
+					}
+				}
+				report, err := p.push(t, src, opts, nil)
+				require.NoError(t, err)
+				require.True(t, bytes.Equal(src.data, p.sim.now), "fresh %v, operation %d, %s", fresh, k, report.How)
+				if report.How == blockcopy.ByResumed {
+					resumed++
+					require.EqualValues(t, differ, report.Stats.Data+report.Stats.Zeros, "operation %d", k)
+				}
+				report, err = p.push(t, src, opts, nil)
+				require.NoError(t, err)
+				require.Equal(t, blockcopy.ByIndex, report.How)
+				require.Zero(t, report.Stats.Data+report.Stats.Zeros)
+			}
+		}
+	}
+	require.Greater(t, resumed, 15)
+}
+
 func TestPushRefusals(t *testing.T) {
 	src, p := newDisk(1<<20), newPeer(2<<20)
 	_, err := p.push(t, src, nil, nil)

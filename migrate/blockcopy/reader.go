@@ -1,6 +1,7 @@
 package blockcopy
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -57,6 +58,15 @@ func (f *frames) end(h header, root []byte) error {
 		return fmt.Errorf("%w: %d frames arrived, %d were sent, or they are not the same", ErrStream, f.at.Frames, h.offset)
 	}
 	return nil
+}
+
+// frameBuffered tells whether next would not have to wait.
+func frameBuffered(in *bufio.Reader) bool {
+	if in.Buffered() < headerSize {
+		return false
+	}
+	head, err := in.Peek(headerSize)
+	return err == nil && int64(in.Buffered()) >= headerSize+int64(codedSize(head))
 }
 
 func (f *frames) full(b []byte) error {
