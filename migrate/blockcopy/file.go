@@ -28,8 +28,12 @@ type File struct {
 	dirty  atomic.Int64 // bytes written since the last Sync
 }
 
-// dirtyLimit is how much of a file waits in the page cache to be written.
-const dirtyLimit = 64 << 20
+// What of a file waits in the page cache to be written, in bytes: at most, and
+// before the disk is told to begin.
+const (
+	dirtyLimit = 64 << 20
+	dirtyStep  = 8 << 20
+)
 
 // OpenSource opens a volume to read from it. Somebody else may be writing to
 // it; then what is read is of no one moment.
@@ -167,8 +171,14 @@ func (f *File) WriteAt(p []byte, off int64) (int, error) {
 		return 0, fmt.Errorf("%d bytes at %d do not fit into %d", len(p), off, f.size)
 	}
 	n, err := f.file.WriteAt(p, off)
-	if err == nil && !f.device && f.dirty.Add(int64(n)) >= dirtyLimit {
+	if err != nil || f.device {
+		return n, err
+	}
+	switch now := f.dirty.Add(int64(n)); {
+	case now >= dirtyLimit:
 		err = f.Sync()
+	case now/dirtyStep != (now-int64(n))/dirtyStep: // so that the disk works meanwhile; it is only a hint
+		_ = unix.SyncFileRange(int(f.file.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
 	}
 	return n, err
 }

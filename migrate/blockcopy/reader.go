@@ -83,14 +83,13 @@ type unpacker struct {
 	buf []byte
 }
 
-// unpack returns what a frame stands for, good until the next call.
+// unpack returns what a frame stands for, in an aligned buffer, good until the
+// next call or as long as payload is.
 func (u *unpacker) unpack(t Transfer, h *header, payload []byte) ([]byte, error) {
-	if u.buf == nil {
-		u.buf = aligned(ExtentSize)
-	}
-	raw := u.buf[:copy(u.buf, payload)] // aligned, for the disk
+	raw := payload
 	if h.codec == codecZstd {
 		if u.dec == nil {
+			u.buf = aligned(ExtentSize)
 			dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(ExtentSize))
 			if err != nil {
 				return nil, err
@@ -138,9 +137,14 @@ func (h *header) write(dst Volume, raw []byte) error {
 	return nil
 }
 
+// grow returns n bytes, at most ExtentSize, aligned for the disk.
 func grow(b []byte, n int) []byte {
-	if cap(b) < n {
-		return make([]byte, n, max(n, 64<<10))
+	const small = 64 << 10
+	switch {
+	case n <= cap(b):
+		return b[:n]
+	case n <= small:
+		return aligned(small)[:n]
 	}
-	return b[:n]
+	return aligned(ExtentSize)[:n]
 }
