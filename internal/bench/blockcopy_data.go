@@ -83,18 +83,25 @@ func evict(path string) error {
 }
 
 // benchChangeList sends the same number of changed bytes by a list of changes,
-// out of volumes of 1 and of 16 GiB.
+// out of volumes of 1 and of 16 GiB: the best of five times each, by turns.
 func benchChangeList(ctx context.Context) ([]Row, error) {
-	small, err := sendList(ctx, 1<<30)
-	if err != nil {
-		return nil, err
-	}
-	large, err := sendList(ctx, 16<<30)
-	if err != nil {
-		return nil, err
+	var small, large cost
+	for i := range 5 {
+		for _, s := range []struct {
+			best *cost
+			size int64
+		}{{&small, 1 << 30}, {&large, 16 << 30}} {
+			c, err := sendList(ctx, s.size)
+			if err != nil {
+				return nil, err
+			}
+			if i == 0 || c.cpu < s.best.cpu {
+				*s.best = c
+			}
+		}
 	}
 	return []Row{
-		compare("blockcopy", "by a list, 64 MiB changed of 16G, CPU s", "the same of 1G", large.cpu, small.cpu, 0.8).ifMissed("the changes lie further apart, so that more frames carry them"),
+		compare("blockcopy", "by a list, 64 MiB changed of 16G, CPU s", "the same of 1G", large.cpu, small.cpu, 0.8).ifMissed("the changes lie further apart: 16 times as many frames carry them"),
 		compare("blockcopy", "by a list, 64 MiB changed of 16G, MiB on the wire", "the same of 1G", large.wire/mib, small.wire/mib, 0.95),
 	}, nil
 }
