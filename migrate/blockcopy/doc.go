@@ -48,7 +48,9 @@
 // agree on a Transfer, go on with one that was cut, ask the receiver for hashes
 // where there is no index, and compare at the end. examples/blocksync is them
 // with a command line. What an index of another generation than the receiver
-// holds would send is refused with ErrBase.
+// holds would send is refused with ErrBase. With a snapshot of the moment that
+// the receiver holds, PushOptions.Changes saves the reading of all the rest: the
+// cost is then of what changed, whatever the size of the volume.
 //
 // Each end holds less than 64 MiB, whatever the size of the volume: indexes, redo
 // logs and hashes stream from and to files.
