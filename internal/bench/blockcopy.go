@@ -68,7 +68,7 @@ func (s sizes) benchBlockcopy(ctx context.Context) ([]Row, error) {
 			return rows, err
 		}
 	}
-	r, err := benchChangeList(ctx)
+	r, err := b.byList(ctx)
 	return append(rows, r...), err
 }
 
