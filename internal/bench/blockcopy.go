@@ -126,7 +126,7 @@ func (b *copies) overSSH(ctx context.Context) ([]Row, error) {
 	}
 	const name = "dd | ssh dd"
 	return []Row{
-		b.row("full copy over ssh, 1 Gbit/s, s", name, far[0].wall, far[1].wall, 2),
+		b.row("full copy over ssh, 1 Gbit/s, s", name, far[0].wall, far[1].wall, 2).ifMissed("both ends, ssh twice and the link share these cores; with them free it is what does not travel"),
 		b.row("full copy over ssh, loopback, s", name, near[0].wall, near[1].wall, 2).ifMissed("both ends share these cores, and ssh on loopback is faster than one of them packs and proves"),
 		b.row("full copy over ssh, loopback, CPU s with sshd", name, near[0].cpu, near[1].cpu, 0),
 	}, nil
