@@ -67,6 +67,9 @@
 //
 //	fill, err := c.Fill(ctx, lvm.ID{Group: "guests", Name: "pool"})   // dmsetup status: no lock, no disk access
 //	err = lvm.Guard(ctx, c, "xenhost.job=night", snapshots, nil)      // gives up the caller's own snapshots in time
+//	_, err = c.Grow(ctx, pool, 200<<30)                               // more room for data, while it is in use,
+//	fill, err = c.GrowRoom(ctx, pool, 1<<30)                          // for a pool's metadata,
+//	fill, err = c.GrowRoom(ctx, snap.ID, 8<<30)                       // or for what a snapshot keeps
 //
 // # What is promised, and what is not
 //

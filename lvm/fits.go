@@ -143,6 +143,14 @@ func noRoom(g Group, size int64) error {
 	return fmt.Errorf("%w (%d extents, needs %d)", ErrNoSpace, g.Free/g.Extent, needs)
 }
 
+func pick(have []Volume, name string) (Volume, error) {
+	v, ok := find(have, name)
+	if !ok {
+		return Volume{}, fs.ErrNotExist
+	}
+	return v, nil
+}
+
 func find(have []Volume, name string) (Volume, bool) {
 	for _, v := range have {
 		if v.Name == name {

@@ -36,6 +36,41 @@ func FitsGrow(group Group, have []Volume, name string, size int64) (int64, error
 	return want, nil
 }
 
+// FitsRoom is GrowRoom's dry run: it returns the room in bytes that the volume,
+// which is as full as fill says, would get.
+func FitsRoom(group Group, v Volume, fill Fill, size int64) (int64, error) {
+	have := fill.room(v.Kind)
+	most, times := int64(maxMetadata), int64(2) // once more to repair with
+	switch {
+	case v.Kind == Snapshot:
+		most, times = max(group.Round(SnapshotRoom(v.Size)), have), 1
+		size = min(size, most)
+	case v.Kind != Pool:
+		return 0, unsupported("room of a volume of kind " + string(v.Kind))
+	}
+	switch {
+	case size < 1 || size <= have-group.Extent:
+		return 0, fmt.Errorf("%w size %d: there is room of %d bytes, and it only grows", ErrInvalid, size, have)
+	case size <= have:
+		return have, nil
+	case size > most:
+		return 0, fmt.Errorf("%w metadata size %d: want at most %d", ErrInvalid, size, most)
+	}
+	want := group.Round(size)
+	if more := times * (want - have); more > group.Free {
+		return 0, noRoom(group, more)
+	}
+	return want, nil
+}
+
+// room is what GrowRoom grows.
+func (f Fill) room(kind Kind) int64 {
+	if kind == Pool {
+		return f.MetaSize
+	}
+	return f.Size
+}
+
 // FitsPool is CreatePool's dry run: it returns the bytes that the pool would
 // get for data and for metadata.
 func FitsPool(group Group, have []Volume, spec PoolSpec) (data, metadata int64, err error) {

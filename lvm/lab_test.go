@@ -9,7 +9,7 @@ import (
 
 const (
 	thisPackage = "github.com/xenhost/xenhost/lvm"
-	devices     = "TestDom0(Content|TwoWipers|CrashInWipe|CrashInGrow|GrowIsRobbed|KilledInChanged|FillWithoutLock|LostWrites)"
+	devices     = "TestDom0(Content|TwoWipers|CrashInWipe|CrashInGrow|GrowIsRobbed|KilledInChanged|FillWithoutLock|LostWrites|LostRooms)"
 )
 
 // TestLabFull runs in the dom0 of a real Xen host all that needs devices; each

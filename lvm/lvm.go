@@ -147,9 +147,17 @@ type Reshaper interface {
 	// a domain has it open; what is added reads as zeros. A volume that has
 	// the size is returned as it is, a smaller size is refused (ErrInvalid): it
 	// would cut off data. ErrNoSpace is as of Create. A thick volume with thick
-	// snapshots is ErrBusy, a thick snapshot errors.ErrUnsupported. Of a
-	// pool it is the room for data that grows.
+	// snapshots is ErrBusy, a thick snapshot errors.ErrUnsupported: see
+	// GrowRoom. Of a pool it is the room for data that grows.
 	Grow(ctx context.Context, id ID, size int64) (Volume, error)
+	// GrowRoom gives what can run full more room while it is in use: a thick
+	// snapshot size bytes for changed blocks (no more than it can ever need), a
+	// pool size bytes for metadata; rounded up to whole extents. It returns
+	// how full it is then. What has the room is left as it is, less is
+	// refused (ErrInvalid). ErrNoSpace is as of Create; of a pool the
+	// spare room that LVM repairs metadata with grows too. Of any other volume
+	// it is errors.ErrUnsupported; the errors of Gauge come as there.
+	GrowRoom(ctx context.Context, id ID, size int64) (Fill, error)
 	// Rename gives a volume another name in its group, also while it is open:
 	// whoever knows it by its path must be told. Origin and Pool of others
 	// follow. A name that is taken is fs.ErrExist.

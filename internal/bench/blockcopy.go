@@ -68,7 +68,7 @@ func (s sizes) benchBlockcopy(ctx context.Context) ([]Row, error) {
 			return rows, err
 		}
 	}
-	r, err := benchChangeList(ctx)
+	r, err := b.byList(ctx)
 	return append(rows, r...), err
 }
 
@@ -114,9 +114,32 @@ func (b *copies) full(ctx context.Context) ([]Row, error) {
 	}, nil
 }
 
-// overSSH is the full copy as it is done in earnest.
+// overSSH is the full copy as it is done in earnest, on loopback and on a link.
 func (b *copies) overSSH(ctx context.Context) ([]Row, error) {
-	ours, err := b.withSSH(ctx, func(s *sshd) (cost, error) {
+	near, err := b.sshPair(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	far, err := b.sshPair(ctx, gigabit)
+	if err != nil {
+		return nil, err
+	}
+	const name = "dd | ssh dd"
+	return []Row{
+		b.row("full copy over ssh, 1 Gbit/s, s", name, far[0].wall, far[1].wall, 2).ifMissed("both ends, ssh twice and the link share these cores; with them free it is what does not travel"),
+		b.row("full copy over ssh, loopback, s", name, near[0].wall, near[1].wall, 2).ifMissed("both ends share these cores, and ssh on loopback is faster than one of them packs and proves"),
+		b.row("full copy over ssh, loopback, CPU s with sshd", name, near[0].cpu, near[1].cpu, 0),
+	}, nil
+}
+
+// sshPair returns what blocksync took, and what dd.
+func (b *copies) sshPair(ctx context.Context, rate float64) (pair [2]cost, err error) {
+	for _, name := range []string{"ssh-ours", "dd"} {
+		if err := os.RemoveAll(b.path(name)); err != nil {
+			return pair, err
+		}
+	}
+	pair[0], err = b.withSSH(ctx, rate, func(s *sshd) (cost, error) {
 		args := []string{"--remote", b.path("blocksync"), "--json", b.path("src"), "ssh:" + s.host() + ":" + b.path("ssh-ours")}
 		for _, o := range s.options() {
 			args = append(args, "--ssh-option="+o)
@@ -124,19 +147,12 @@ func (b *copies) overSSH(ctx context.Context) ([]Row, error) {
 		return b.report(ctx, append([]string{b.path("blocksync")}, args...))
 	})
 	if err != nil {
-		return nil, err
+		return pair, err
 	}
-	dd, err := b.withSSH(ctx, func(s *sshd) (cost, error) {
+	pair[1], err = b.withSSH(ctx, rate, func(s *sshd) (cost, error) {
 		return b.pipe(ctx, b.dd("src"), s.command(b.ddTo("dd")...))
 	})
-	if err != nil {
-		return nil, err
-	}
-	const name = "dd | ssh dd"
-	return []Row{
-		b.row("full copy over ssh, s", name, ours.wall, dd.wall, 2).ifMissed("ssh's cost is by the byte, and this many bytes do not shrink to half; or two cores are not enough for both ends"),
-		b.row("full copy over ssh, CPU s with sshd", name, ours.cpu, dd.cpu, 0),
-	}, nil
+	return pair, err
 }
 
 // random changes one percent of the blocks, here and there.

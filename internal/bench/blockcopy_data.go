@@ -1,19 +1,14 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/xenhost/xenhost/lvm"
-	"github.com/xenhost/xenhost/migrate/blockcopy"
 )
 
 // fill makes a volume of 40 % zeros, 30 % bytes that do not compress and 30 %
@@ -80,53 +75,6 @@ func evict(path string) error {
 		return err
 	}
 	return errors.Join(f.Sync(), unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED), f.Close())
-}
-
-// benchChangeList sends the same number of changed bytes by a list of changes,
-// out of volumes of 1 and of 16 GiB.
-func benchChangeList(ctx context.Context) ([]Row, error) {
-	small, err := sendList(ctx, 1<<30)
-	if err != nil {
-		return nil, err
-	}
-	large, err := sendList(ctx, 16<<30)
-	if err != nil {
-		return nil, err
-	}
-	return []Row{
-		compare("blockcopy", "by a list, 64 MiB changed of 16G, CPU s", "the same of 1G", large.cpu, small.cpu, 0.8).ifMissed("the changes lie further apart, so that more frames carry them"),
-		compare("blockcopy", "by a list, 64 MiB changed of 16G, MiB on the wire", "the same of 1G", large.wire/mib, small.wire/mib, 0.95),
-	}, nil
-}
-
-// noise is a volume that does not compress; it is read and nothing else.
-type noise []byte
-
-// ReadAt implements io.ReaderAt. The noise comes again after its length.
-func (n noise) ReadAt(p []byte, off int64) (int, error) {
-	for at := 0; at < len(p); {
-		at += copy(p[at:], n[(off+int64(at))%int64(len(n)):])
-	}
-	return len(p), nil
-}
-
-func sendList(ctx context.Context, size int64) (cost, error) {
-	const changed = 64 << 20
-	r := rand.New(rand.NewPCG(4, 4))
-	seen := make(map[int64]bool)
-	var list []lvm.Extent
-	for len(list) < changed/4096 {
-		if at := r.Int64N(size/4096) * 4096; !seen[at] {
-			seen[at] = true
-			list = append(list, lvm.Extent{Offset: at, Length: 4096})
-		}
-	}
-	slices.SortFunc(list, func(a, b lvm.Extent) int { return int((a.Offset - b.Offset) / 4096) })
-	src := make(noise, changed)
-	_, _ = rand.NewChaCha8([32]byte{5}).Read(src) // never fails
-	before := cpuNow()
-	stats, err := blockcopy.Send(ctx, io.Discard, src, blockcopy.NewTransfer(size), &blockcopy.SendOptions{Changes: blockcopy.Extents(list)})
-	return cost{cpu: cpuNow() - before, wire: float64(stats.Wire)}, err
 }
 
 // cpuNow is what this process has used, in seconds.

@@ -24,11 +24,19 @@ type sshd struct {
 }
 
 // withSSH measures f with a server that ends behind it, so that what the server
-// used is known.
-func (b *copies) withSSH(ctx context.Context, f func(*sshd) (cost, error)) (cost, error) {
+// used is known. rate is of the link to it, in bytes a second; 0 is loopback.
+func (b *copies) withSSH(ctx context.Context, rate float64, f func(*sshd) (cost, error)) (cost, error) {
 	s, err := b.startSSH(ctx)
 	if err != nil {
 		return cost{}, err
+	}
+	if rate > 0 {
+		l, err := newLink(fmt.Sprintf("127.0.0.1:%d", s.port), rate)
+		if err != nil {
+			return cost{}, errors.Join(err, s.cmd.Process.Kill(), s.cmd.Wait())
+		}
+		defer l.Close()
+		s.port = l.port()
 	}
 	c, err := f(s)
 	err = errors.Join(err, s.cmd.Process.Signal(syscall.SIGTERM))

@@ -33,6 +33,35 @@ func (f *Fake) Grow(ctx context.Context, id lvm.ID, size int64) (lvm.Volume, err
 	})
 }
 
+// GrowRoom implements lvm.Reshaper.
+func (f *Fake) GrowRoom(ctx context.Context, id lvm.ID, size int64) (lvm.Fill, error) {
+	var fill lvm.Fill
+	_, err := f.reshape(ctx, "grow room", id, func(g *group, v *volume) (*volume, error) {
+		var err error
+		if v.Kind == lvm.Snapshot || v.Kind == lvm.Pool {
+			if fill, err = f.fill(id); err != nil {
+				return nil, err
+			}
+		}
+		want, err := lvm.FitsRoom(g.view(), f.show(v), fill, size)
+		if err != nil {
+			return nil, err
+		}
+		if v.Kind == lvm.Snapshot {
+			v.room = want
+		} else {
+			v.room += want - fill.MetaSize
+			v.metadata = want
+		}
+		fill, err = f.fill(id)
+		return v, err
+	})
+	if err != nil {
+		return lvm.Fill{}, err
+	}
+	return fill, nil
+}
+
 // Rename implements lvm.Reshaper.
 func (f *Fake) Rename(ctx context.Context, id lvm.ID, name string) (lvm.Volume, error) {
 	return f.reshape(ctx, "rename", id, func(g *group, v *volume) (*volume, error) {

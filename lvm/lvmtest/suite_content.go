@@ -27,7 +27,9 @@ func TestContent(t *testing.T, h Harness) {
 		{"thin", thin}, {"thin promises", thinPromises}, {"thin snapshot", thinSnapshot},
 		{"grow online", growOnline}, {"grow with a snapshot", growWithSnapshot}, {"rename online", renameOnline},
 		{"merge", mergeThick}, {"merge thin", mergeThin}, {"create pool", createPool}, {"grow pool", growPool},
-		{"fill", fill}, {"guard", guardThick}, {"guard overflowed", guardOverflowed}, {"guard thin", guardThin},
+		{"fill", fill},
+		{"grow room", growRoom}, {"grow metadata", growMetadata}, {"grow room refused", growRoomRefused},
+		{"guard", guardThick}, {"guard overflowed", guardOverflowed}, {"guard thin", guardThin},
 	})
 }
 

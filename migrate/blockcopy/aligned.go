@@ -2,6 +2,8 @@ package blockcopy
 
 import "unsafe"
 
+func isAligned(p []byte) bool { return uintptr(unsafe.Pointer(unsafe.SliceData(p)))%BlockSize == 0 }
+
 // aligned returns n bytes that begin at a block, as O_DIRECT wants them.
 func aligned(n int) []byte {
 	b := make([]byte, n+BlockSize)

@@ -36,13 +36,21 @@
 // A crash before that leaves the old generation, one after it is finished by
 // the next OpenReplica.
 //
+// What travels twice when a transfer is cut, at whatever byte: of a frame, what
+// had come of it, less than an extent. When the receiver is killed, also what it
+// held in its memory, at most 8 extents. When its power fails, what the disk had
+// not got: of a delta at most 16 MiB; of a first copy the blocks that are not
+// there, which Push finds out by their hashes.
+//
 // # Push and Serve
 //
 // Push and Serve are the two ends of a connection that do all of this: they
 // agree on a Transfer, go on with one that was cut, ask the receiver for hashes
 // where there is no index, and compare at the end. examples/blocksync is them
 // with a command line. What an index of another generation than the receiver
-// holds would send is refused with ErrBase.
+// holds would send is refused with ErrBase. With a snapshot of the moment that
+// the receiver holds, PushOptions.Changes saves the reading of all the rest: the
+// cost is then of what changed, whatever the size of the volume.
 //
 // Each end holds less than 64 MiB, whatever the size of the volume: indexes, redo
 // logs and hashes stream from and to files.

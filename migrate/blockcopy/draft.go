@@ -106,41 +106,61 @@ func (d *Draft) To() Generation { return d.head.To }
 
 // Rewind forgets what was sent of extents from offset on: the receiver may not
 // have it. If that was a delta, it still has what the index says; a first copy
-// is written in place, so that nothing is known.
+// is written in place, so that blocks which were sent are sent again, whatever
+// is in them.
 func (d *Draft) Rewind(offset int64) error {
-	if err := d.rewind(offset); err != nil {
+	if _, _, err := d.rewind(offset); err != nil {
 		return fmt.Errorf("index %s: %w", d.x.path, err)
 	}
 	return nil
 }
 
-func (d *Draft) rewind(offset int64) error {
-	sent, base, unknown := make([]byte, pageSize), make([]byte, pageSize), make([]byte, pageSize)
-	for at := (offset + ExtentSize - 1) / ExtentSize * ExtentSize; at < d.head.Size; at += ExtentSize {
+// rewind returns the extents of which something had been sent, from the first
+// one at or behind offset to the end of the last.
+func (d *Draft) rewind(offset int64) (from, end int64, err error) {
+	none := unsureEntry()
+	sent, base, unsure := make([]byte, pageSize), make([]byte, pageSize), bytes.Repeat(none[:], blocksPerExtent)
+	from = (offset + ExtentSize - 1) / ExtentSize * ExtentSize
+	for at := from; at < d.head.Size; at += ExtentSize {
 		if err := d.page(at, sent); err != nil {
-			return err
+			return from, end, err
 		}
 		if d.x.file != nil {
 			if _, err := d.x.file.ReadAt(base, pageAt(at)); err != nil {
-				return err
+				return from, end, err
 			}
 		}
 		if bytes.Equal(sent, base) {
 			continue
 		}
+		end = min(at+ExtentSize, d.head.Size)
 		known := base
 		if (d.head.Transfer.Base == Generation{}) {
-			known = unknown
+			known = unsure
 		}
 		if err := d.learn(at, known); err != nil {
-			return err
+			return from, end, err
 		}
 	}
 	if err := d.flush(); err != nil {
-		return err
+		return from, end, err
 	}
 	d.head.To = Generation{}
-	return writePage(d.file, indexMagic, d.head)
+	return from, end, writePage(d.file, indexMagic, d.head)
+}
+
+// arrived takes what Hashes says of the extents from..end of the receiver.
+func (d *Draft) arrived(r io.Reader, from, end int64) error {
+	page := make([]byte, pageSize)
+	for at := from; at < end; at += ExtentSize {
+		if _, err := io.ReadFull(r, page); err != nil {
+			return fmt.Errorf("%w: it ends in the hashes: %w", ErrStream, err)
+		}
+		if err := d.learn(at, page); err != nil {
+			return err
+		}
+	}
+	return d.flush()
 }
 
 // Commit makes the draft the index: the receiver has said that it holds g,
@@ -178,7 +198,7 @@ func (d *Draft) ready(t Transfer) error {
 }
 
 // hash makes the entry of a block.
-func (d *Draft) hash(block []byte) [entrySize]byte { return entryOf(&d.head.Key, block) }
+func (d *Draft) hash(block []byte) entry { return entryOf(&d.head.Key, block) }
 
 // page reads the entries of the extent at offset.
 func (d *Draft) page(offset int64, p []byte) error {

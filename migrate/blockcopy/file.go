@@ -18,18 +18,23 @@ import (
 var ErrSize = errors.New("the sizes differ")
 
 // File is a block device or a regular file as a volume. A device is read and
-// written past the page cache (O_DIRECT) where it can be; of a file, what a
-// transfer brings into the page cache leaves it again, and what was there
-// before stays.
+// written past the page cache (O_DIRECT) where it can be. A file is read out of
+// it where it is there, and past it where it is not; what is written to a file
+// leaves the page cache again.
 type File struct {
 	file   *os.File
 	device bool
+	past   *past // the way past the page cache; nil of a device, which has no other, and where there is none
 	size   int64
 	dirty  atomic.Int64 // bytes written since the last Sync
 }
 
-// dirtyLimit is how much of a file waits in the page cache to be written.
-const dirtyLimit = 64 << 20
+// What of a file waits in the page cache to be written, in bytes: at most, and
+// before the disk is told to begin.
+const (
+	dirtyLimit = 64 << 20
+	dirtyStep  = 8 << 20
+)
 
 // OpenSource opens a volume to read from it. Somebody else may be writing to
 // it; then what is read is of no one moment.
@@ -112,6 +117,9 @@ func (f *File) look() error {
 			return err
 		}
 	}
+	if !f.device {
+		f.past = openPast(f.file, f.size)
+	}
 	// No reading ahead: what is in the cache is then what others put there.
 	return unix.Fadvise(fd, 0, 0, unix.FADV_RANDOM)
 }
@@ -142,13 +150,24 @@ func (f *File) Identity() string {
 }
 
 // Close implements io.Closer. It does not sync.
-func (f *File) Close() error { return f.file.Close() }
+func (f *File) Close() error {
+	err := f.file.Close()
+	if f.past != nil {
+		err = errors.Join(err, f.past.close())
+	}
+	return err
+}
 
 // ReadAt implements io.ReaderAt. Of a device, offset and length must be
 // multiples of its sectors, and p aligned as this package's buffers are.
 func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	if f.device {
 		return f.file.ReadAt(p, off)
+	}
+	if f.past != nil && f.past.better(p, off) {
+		if n, err := f.past.file.ReadAt(p, off); !errors.Is(err, unix.EINVAL) {
+			return n, err
+		}
 	}
 	fd := int(f.file.Fd())
 	n, err := unix.Preadv2(fd, [][]byte{p}, off, unix.RWF_NOWAIT)
@@ -167,8 +186,14 @@ func (f *File) WriteAt(p []byte, off int64) (int, error) {
 		return 0, fmt.Errorf("%d bytes at %d do not fit into %d", len(p), off, f.size)
 	}
 	n, err := f.file.WriteAt(p, off)
-	if err == nil && !f.device && f.dirty.Add(int64(n)) >= dirtyLimit {
+	if err != nil || f.device {
+		return n, err
+	}
+	switch now := f.dirty.Add(int64(n)); {
+	case now >= dirtyLimit:
 		err = f.Sync()
+	case now/dirtyStep != (now-int64(n))/dirtyStep: // so that the disk works meanwhile; it is only a hint
+		_ = unix.SyncFileRange(int(f.file.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
 	}
 	return n, err
 }

@@ -65,7 +65,7 @@ func parseHeader(b []byte) (header, error) {
 		typ: b[0], codec: b[1],
 		raw:     binary.LittleEndian.Uint32(b[4:]),
 		offset:  int64(binary.LittleEndian.Uint64(b[8:])),
-		coded:   binary.LittleEndian.Uint32(b[16:]),
+		coded:   codedSize(b),
 		payload: binary.LittleEndian.Uint32(b[20:]),
 	}
 	h.blocks.get(b[24:])
@@ -87,6 +87,9 @@ func parseHeader(b []byte) (header, error) {
 	}
 	return h, nil
 }
+
+// codedSize is the length of the payload behind a header's bytes.
+func codedSize(b []byte) uint32 { return binary.LittleEndian.Uint32(b[16:]) }
 
 // check refuses a frame that is not one of a volume of size bytes, or lies
 // before from. It sets span.

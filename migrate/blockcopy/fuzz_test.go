@@ -59,11 +59,11 @@ func FuzzFrame(f *testing.F) {
 // FuzzServe: no bytes crash the receiver's end or change what it holds, except
 // a stream that it was asked to take.
 func FuzzServe(f *testing.F) {
-	f.Add([]byte("XENCOPY2"))
-	f.Add([]byte("XENCOPY2\x00\x00\x00\x02{}"))
-	f.Add([]byte("XENCOPY2\xff\xff\xff\xff"))
-	f.Add([]byte("XENCOPY2\x00\x00\x00\x4e" + `{"verb":"open","open":{"path":"/dev/guests/web1","size":65536,"replica":true}} `))
-	f.Add([]byte("XENCOPY2\x00\x00\x00\x3e" + `{"verb":"open","open":{"path":"/dev/guests/web1","size":65536}}` + "\x00\x00\x00\x11" + `{"verb":"hashes"}`))
+	f.Add([]byte("XENCOPY3"))
+	f.Add([]byte("XENCOPY3\x00\x00\x00\x02{}"))
+	f.Add([]byte("XENCOPY3\xff\xff\xff\xff"))
+	f.Add([]byte("XENCOPY3\x00\x00\x00\x4e" + `{"verb":"open","open":{"path":"/dev/guests/web1","size":65536,"replica":true}} `))
+	f.Add([]byte("XENCOPY3\x00\x00\x00\x3e" + `{"verb":"open","open":{"path":"/dev/guests/web1","size":65536}}` + "\x00\x00\x00\x11" + `{"verb":"hashes"}`))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		p := newPeer(64 << 10)
 		err := blockcopy.Serve(t.Context(), struct {
@@ -80,10 +80,10 @@ func FuzzServe(f *testing.F) {
 // FuzzPush: no answer crashes the sender's end, or makes it believe that the
 // receiver holds what it does not.
 func FuzzPush(f *testing.F) {
-	f.Add([]byte("XENCOPY2"))
-	f.Add([]byte("XENCOPY2\x00\x00\x00\x1a" + `{"offer":{"fresh":true}}  `))
-	f.Add([]byte("XENCOPY2\x00\x00\x00\x0c" + `{"offer":{}}` + string(make([]byte, 4096))))
-	f.Add([]byte("XENCOPY2\x00\x00\x00\x21" + `{"error":{"text":"disk on fire"}}`))
+	f.Add([]byte("XENCOPY3"))
+	f.Add([]byte("XENCOPY3\x00\x00\x00\x1a" + `{"offer":{"fresh":true}}  `))
+	f.Add([]byte("XENCOPY3\x00\x00\x00\x0c" + `{"offer":{}}` + string(make([]byte, 4096))))
+	f.Add([]byte("XENCOPY3\x00\x00\x00\x21" + `{"error":{"text":"disk on fire"}}`))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		src := newDisk(64 << 10)
 		fill(src.data, 1)

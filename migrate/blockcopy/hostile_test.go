@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash/crc32"
+	"io"
 	"slices"
 	"testing"
 
@@ -210,6 +211,41 @@ func TestDamage(t *testing.T) {
 		require.NoError(t, err, "byte %d", i)
 		require.True(t, bytes.Equal(dst.data, src.data), "byte %d", i)
 		dst.synced = false
+	}
+}
+
+// TestServeRefusesRanges: hashes are of whole extents inside the target.
+func TestServeRefusesRanges(t *testing.T) {
+	const size = 3<<20 + 4096
+	for part, want := range map[string]int{
+		`"length":3149824`:                              4 * 4096,
+		`"offset":3145728,"length":4096`:                4096,
+		`"offset":1048576`:                              0,
+		`"length":3149825`:                              -1,
+		`"offset":3145728,"length":8192`:                -1,
+		`"offset":4194304`:                              -1,
+		`"offset":1,"length":4096`:                      -1,
+		`"offset":-1048576,"length":4096`:               -1,
+		`"length":-1`:                                   -1,
+		`"offset":1048576,"length":9223372036854775807`: -1,
+	} {
+		talk := []byte("XENCOPY3")
+		for _, m := range []string{`{"verb":"open","open":{"path":"/dev/guests/web1","size":3149824}}`, `{"verb":"hashes",` + part + `}`} {
+			talk = append(binary.BigEndian.AppendUint32(talk, uint32(len(m))), m...)
+		}
+		var out bytes.Buffer
+		err := blockcopy.Serve(t.Context(), struct {
+			io.Reader
+			io.Writer
+		}{bytes.NewReader(talk), &out}, newPeer(size).open)
+		offer := 8 + 4 + len(`{"offer":{}}`)
+		if want < 0 {
+			require.ErrorIs(t, err, blockcopy.ErrStream, part)
+			assert.Contains(t, out.String(), `"word":"stream"`, part)
+			continue
+		}
+		require.NoError(t, err, part)
+		assert.Equal(t, offer+want, out.Len(), part)
 	}
 }
 

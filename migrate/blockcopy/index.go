@@ -34,7 +34,7 @@ var (
 // 4 KiB (0.4 % of the volume), read and written as the transfer goes along. An
 // entry is HighwayHash-128 under a key of the index's own, in a file that only
 // its owner reads, so that nobody who chooses the content of blocks can make two
-// of them look alike. An entry of zeros is a block that nothing is known of.
+// of them look alike. An entry of zeros is a block that was never sent.
 //
 // An Index holds a lock, on a file beside it, until Close; nothing else changes
 // it than a Draft that is committed.
@@ -141,12 +141,19 @@ func (x *Index) Close() error {
 
 // entryOf makes the entry of a block. One of zeros has an entry of its own, for
 // speed: nobody finds another block that has it, without the key.
-func entryOf(key *[32]byte, block []byte) [entrySize]byte {
+func entryOf(key *[32]byte, block []byte) entry {
 	if isZero(block) {
-		return [entrySize]byte{1}
+		return zeroEntry()
 	}
 	return highwayhash.Sum128(block, key[:])
 }
+
+// Entries that no block has by its hash, except with luck against 2^128.
+type entry = [entrySize]byte
+
+func unsentEntry() entry { return entry{} }  // nothing was sent
+func zeroEntry() entry   { return entry{1} } // a block of zeros
+func unsureEntry() entry { return entry{2} } // what was sent may be there or not
 
 // Learn makes the index out of what the receiver says that it has, as Hashes
 // writes it: r ends behind the last entry.

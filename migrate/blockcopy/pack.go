@@ -41,8 +41,7 @@ func (w *worker) pack(p *piece) error {
 		if err := w.compare(p); err != nil {
 			return fmt.Errorf("send: index: %w", err)
 		}
-	}
-	if w.s.t.Fresh {
+	} else if w.s.t.Fresh && w.s.t.From == (Point{}) {
 		p.keep(func(_ int, block []byte) bool { return !isZero(block) })
 	}
 	if len(p.raw) == 0 {
@@ -96,7 +95,8 @@ func (w *worker) read(p *piece) error {
 	return nil
 }
 
-// compare leaves out the blocks that the receiver has.
+// compare leaves out the blocks that the receiver has, which are zeros on a fresh
+// one as long as nothing else was sent.
 func (w *worker) compare(p *piece) error {
 	x := w.s.opts.Index
 	if w.known == nil {
@@ -107,13 +107,14 @@ func (w *worker) compare(p *piece) error {
 	}
 	changed := false
 	p.keep(func(i int, block []byte) bool {
-		h, entry := x.hash(block), w.known[i*entrySize:(i+1)*entrySize]
-		if bytes.Equal(h[:], entry) {
+		h, known := x.hash(block), (*entry)(w.known[i*entrySize:])
+		if h == *known {
 			return false
 		}
-		copy(entry, h[:])
+		there := w.s.t.Fresh && h == zeroEntry() && *known == unsentEntry()
+		*known = h
 		changed = true
-		return true
+		return !there
 	})
 	if changed {
 		p.hashes, w.known = w.known, nil

@@ -34,7 +34,7 @@ func (p Paths) Open(ctx context.Context, r Request) (_ *Target, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if !r.Replica && !HasState(dir) {
+	if !r.Replica && !hasState(dir) {
 		return t, nil
 	}
 	store, err := OpenStore(dir)

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"sync/atomic"
+
+	"github.com/xenhost/xenhost/lvm"
 )
 
 // ErrDiffers: after the transfer the target is not equal to the source.
@@ -26,6 +29,12 @@ type PushOptions struct {
 	Whole bool
 	// Fresh is the caller's word that the target reads as zeros.
 	Fresh bool
+	// Changes is what may differ from the generation Since, which an earlier
+	// Push reported when it read a snapshot: what lvm.Content.Changed says of
+	// that snapshot. If the target holds another generation, or is asked for
+	// hashes, all is looked at. Only with Index.
+	Changes iter.Seq2[lvm.Extent, error]
+	Since   Generation
 	// Verify lets both ends read all of it again and compares.
 	Verify   bool
 	Limit    int64          // bytes per second; 0 is no limit
@@ -38,6 +47,7 @@ type How string
 const (
 	ByAll     How = "all"     // it sent all that is not zeros
 	ByIndex   How = "index"   // it compared with the index
+	ByChanges How = "changes" // it compared what a list says has changed
 	ByHashes  How = "hashes"  // it compared with what the target said that it has
 	ByResumed How = "resumed" // it went on with a transfer that was cut
 )

@@ -93,7 +93,7 @@ func (p *pusher) withIndex(ctx context.Context, path string, o offer) error {
 	if err != nil {
 		return err
 	}
-	if err := p.pass(ctx, t, d, nil); err != nil || t.From.Offset == 0 {
+	if err := p.pass(ctx, t, d, p.changes(t)); err != nil || t.From.Offset == 0 {
 		return err
 	}
 	// What was sent before the cut was not looked at again; it may have
@@ -105,6 +105,14 @@ func (p *pusher) withIndex(ctx context.Context, path string, o offer) error {
 		return err
 	}
 	return p.pass(ctx, t, d, before)
+}
+
+// changes is what to look at; nil is all of it.
+func (p *pusher) changes(t Transfer) iter.Seq2[lvm.Extent, error] {
+	if (t.Base == Generation{} || t.Base != p.opts.Since || p.report.How == ByHashes) {
+		return nil
+	}
+	return p.opts.Changes
 }
 
 // pass sends one stream and commits the draft.
@@ -134,7 +142,7 @@ func (p *pusher) draft(x *Index, o offer) (*Draft, Transfer, error) {
 			if from < 0 || from > was.Size {
 				return nil, was, fmt.Errorf("%w: it is to go on at %d of %d", ErrStream, from, was.Size)
 			}
-			return d, *o.Pending, d.Rewind(from)
+			return d, *o.Pending, p.goOn(d, from)
 		default:
 			err = d.Close()
 		}
@@ -159,16 +167,33 @@ func (p *pusher) draft(x *Index, o offer) (*Draft, Transfer, error) {
 			return nil, t, err
 		}
 	}
+	if p.changes(t) != nil {
+		p.report.How = ByChanges
+	}
 	d, err = x.Draft(t)
 	return d, t, err
 }
 
 // learn asks the target what it has.
 func (p *pusher) learn(x *Index, g Generation) error {
-	if err := writeMessage(p, request{Verb: verbHashes, Key: x.Key()}); err != nil {
+	if err := writeMessage(p, request{Verb: verbHashes, Key: x.Key(), Length: p.src.Size()}); err != nil {
 		return err
 	}
 	return x.Learn(p.in, g)
+}
+
+// goOn has the draft know what the receiver has from offset on. A first copy is
+// written in place, and a receiver that was killed or lost its power has more
+// than it can vouch for: that it looks up, so that it need not travel again.
+func (p *pusher) goOn(d *Draft, offset int64) error {
+	offset, end, err := d.rewind(offset)
+	if err != nil || end <= offset || d.head.Transfer.Base != (Generation{}) {
+		return err
+	}
+	if err := writeMessage(p, request{Verb: verbHashes, Key: d.head.Key, Offset: offset, Length: end - offset}); err != nil {
+		return err
+	}
+	return d.arrived(p.in, offset, end)
 }
 
 // verify lets the two ends read all of it at the same time.

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/migrate/blockcopy"
 )
 
@@ -138,102 +139,36 @@ func TestPushWithIndex(t *testing.T) {
 	require.ErrorIs(t, err, blockcopy.ErrDiffers)
 }
 
-// cutter is a connection that breaks after so many bytes of the sender or of
-// the receiver.
-type cutter struct {
-	net.Conn
-	mu       sync.Mutex
-	up, down int
-}
-
-func (c *cutter) take(left *int, n int) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n = min(n, *left)
-	*left -= n
-	return n
-}
-
-func (c *cutter) Write(b []byte) (int, error) {
-	k := c.take(&c.up, len(b))
-	n, err := c.Conn.Write(b[:k])
-	if err == nil && k < len(b) {
-		c.Close()
-		err = errors.New("the link broke")
+// TestPushChanges: a list of changes is believed for the generation that it is
+// about, and for no other.
+func TestPushChanges(t *testing.T) {
+	src, p := newDisk(4<<20), newPeer(4<<20)
+	fill(src.data, 23)
+	opts := &blockcopy.PushOptions{Index: filepath.Join(t.TempDir(), "index"), Changes: blockcopy.Extents([]lvm.Extent{{Offset: 1 << 20, Length: 8192}})}
+	next := func(how blockcopy.How, read int64) blockcopy.Report {
+		t.Helper()
+		report, err := p.push(t, src, opts, nil)
+		require.NoError(t, err)
+		require.Equal(t, how, report.How)
+		require.Equal(t, read, report.Stats.Read)
+		require.True(t, bytes.Equal(src.data, p.sim.now))
+		return report
 	}
-	return n, err
-}
+	first := next(blockcopy.ByHashes, 4<<20)
+	src.data[1<<20+5000]++
+	next(blockcopy.ByIndex, 4<<20) // Since is zero: no generation
+	src.data[3<<20]++
+	opts.Since = first.Generation
+	second := next(blockcopy.ByIndex, 4<<20)
+	src.data[1<<20]++
+	opts.Since = second.Generation
+	third := next(blockcopy.ByChanges, 8192)
+	require.EqualValues(t, 4096, third.Stats.Data)
 
-func (c *cutter) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if k := c.take(&c.down, n); k < n {
-		c.Close()
-		return k, errors.New("the link broke")
-	}
-	return n, err
-}
-
-// TestPushCutAnywhere breaks the link in many places, in both directions, of a
-// first copy and of a delta; then the source changes, and changes back, and a
-// second Push must end with an equal target, in whole generations, having sent
-// at most one extent again.
-func TestPushCutAnywhere(t *testing.T) {
-	const size, never = 4 << 20, 1 << 40
-	hows := map[blockcopy.How]int{}
-	for _, delta := range []bool{false, true} {
-		for place := range 28 {
-			src, p := newDisk(size), newPeer(size)
-			fill(src.data, 22)
-			opts := &blockcopy.PushOptions{Index: filepath.Join(t.TempDir(), "index")}
-			if delta {
-				_, err := p.push(t, src, opts, nil)
-				require.NoError(t, err)
-			}
-			before := bytes.Clone(src.data)
-			r := rand.New(rand.NewPCG(uint64(place), 3))
-			for range 20 {
-				at := r.IntN(size - 30000)
-				for i := range 30000 {
-					src.data[at+i] = byte(r.Uint32())
-				}
-			}
-			old := bytes.Clone(p.sim.now)
-			c := &cutter{up: never, down: never}
-			if place%4 == 3 {
-				c.down = 150 * place
-			} else {
-				c.up = 400 + place*place*1000
-			}
-			limit := int64(c.up)
-			report, err := p.push(t, src, opts, func(conn net.Conn) io.ReadWriteCloser { c.Conn = conn; return c })
-			if err == nil {
-				require.True(t, bytes.Equal(src.data, p.sim.now))
-				continue
-			}
-			if delta && !bytes.Equal(old, p.sim.now) { // then it is the new one, and the answer was lost
-				require.True(t, bytes.Equal(src.data, p.sim.now))
-			}
-			if place%2 == 0 {
-				copy(src.data, before)
-			}
-			report, err = p.push(t, src, opts, nil)
-			require.NoError(t, err)
-			require.True(t, bytes.Equal(src.data, p.sim.now), "delta %v, place %d, %s", delta, place, report.How)
-			hows[report.How]++
-			if report.How == blockcopy.ByResumed && place%4 == 1 {
-				sent := newPeer(size) // what it costs without a cut
-				copy(sent.sim.now, old)
-				whole, err := sent.push(t, src, &blockcopy.PushOptions{Index: filepath.Join(t.TempDir(), "other")}, nil)
-				require.NoError(t, err)
-				passed := limit - 1000 // without the talk before the stream
-				require.LessOrEqual(t, passed+report.Stats.Wire, whole.Stats.Wire+1<<20, "one extent again")
-			}
-			report, err = p.push(t, src, opts, nil) // and the index is true
-			require.NoError(t, err)
-			require.Zero(t, report.Stats.Data+report.Stats.Zeros)
-		}
-	}
-	require.Greater(t, hows[blockcopy.ByResumed], 10, "%v", hows)
+	require.NoError(t, os.Remove(opts.Index))
+	src.data[5]++
+	opts.Since = third.Generation
+	next(blockcopy.ByHashes, 4<<20)
 }
 
 func TestPushRefusals(t *testing.T) {

@@ -1,6 +1,7 @@
 package blockcopy
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -59,6 +60,15 @@ func (f *frames) end(h header, root []byte) error {
 	return nil
 }
 
+// frameBuffered tells whether next would not have to wait.
+func frameBuffered(in *bufio.Reader) bool {
+	if in.Buffered() < headerSize {
+		return false
+	}
+	head, err := in.Peek(headerSize)
+	return err == nil && int64(in.Buffered()) >= headerSize+int64(codedSize(head))
+}
+
 func (f *frames) full(b []byte) error {
 	_, err := io.ReadFull(f.in, b)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -73,14 +83,13 @@ type unpacker struct {
 	buf []byte
 }
 
-// unpack returns what a frame stands for, good until the next call.
+// unpack returns what a frame stands for, in an aligned buffer, good until the
+// next call or as long as payload is.
 func (u *unpacker) unpack(t Transfer, h *header, payload []byte) ([]byte, error) {
-	if u.buf == nil {
-		u.buf = aligned(ExtentSize)
-	}
-	raw := u.buf[:copy(u.buf, payload)] // aligned, for the disk
+	raw := payload
 	if h.codec == codecZstd {
 		if u.dec == nil {
+			u.buf = aligned(ExtentSize)
 			dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(ExtentSize))
 			if err != nil {
 				return nil, err
@@ -128,9 +137,14 @@ func (h *header) write(dst Volume, raw []byte) error {
 	return nil
 }
 
+// grow returns n bytes, at most ExtentSize, aligned for the disk.
 func grow(b []byte, n int) []byte {
-	if cap(b) < n {
-		return make([]byte, n, max(n, 64<<10))
+	const small = 64 << 10
+	switch {
+	case n <= cap(b):
+		return b[:n]
+	case n <= small:
+		return aligned(small)[:n]
 	}
-	return b[:n]
+	return aligned(ExtentSize)[:n]
 }

@@ -12,6 +12,9 @@ import (
 // it came.
 const logMagic = "XENRDO01"
 
+// logSync is how much of a redo log a power failure can take, in bytes.
+const logSync = 16 << 20
+
 // delta collects, proves, and applies.
 func (r *Replica) delta(ctx context.Context, in io.Reader, t Transfer, end int64) (Stats, error) {
 	stats, end, err := r.collect(ctx, in, t, end)
@@ -50,11 +53,19 @@ func (r *Replica) collect(ctx context.Context, in io.Reader, t Transfer, end int
 		}
 	}
 	out := bufio.NewWriterSize(io.NewOffsetWriter(log, end), 256<<10)
-	f := newFrames(buffered(in), t)
+	from := buffered(in)
+	f := newFrames(from, t)
 	var payload []byte
-	for {
+	for synced := end; ; {
 		var h header
 		err := ctx.Err()
+		if err == nil && !frameBuffered(from) { // before it waits: it may be killed then
+			err = out.Flush()
+		}
+		if err == nil && end-synced >= logSync {
+			err = errors.Join(out.Flush(), log.Sync())
+			synced = end
+		}
 		if err == nil {
 			h, payload, err = f.next(payload)
 		}

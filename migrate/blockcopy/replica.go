@@ -90,6 +90,11 @@ func OpenReplica(ctx context.Context, dst Volume, store Store) (*Replica, error)
 // Generation is what the volume holds as a whole; zero if nothing yet.
 func (r *Replica) Generation() Generation { return r.state.Generation }
 
+// begun tells whether the volume holds a part of something, or all of it.
+func (r *Replica) begun() bool {
+	return r.state.Receiving != nil || r.state.Generation != Generation{}
+}
+
 // Forget tells that somebody else is going to write to the volume: it holds no
 // generation any more.
 func (r *Replica) Forget() error {

@@ -3,6 +3,7 @@ package blockcopy_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"testing"
 
@@ -160,19 +161,23 @@ func TestNeverHalf(t *testing.T) {
 	require.Greater(t, points, 60)
 }
 
-// TestDeltaCutAnywhere cuts the connection at each byte of a delta: the replica
-// keeps the old generation, and goes on without a frame twice.
+// TestDeltaCutAnywhere cuts the connection at each byte of a delta, and kills
+// the receiver: the replica keeps the old generation, and goes on without a
+// frame twice.
 func TestDeltaCutAnywhere(t *testing.T) {
 	night := newNights(t)
 	frames := int64(4)
 	for cut := 0; cut < len(night.delta); cut += 1 + len(night.delta)/60 {
 		n := night.again()
 		r := n.open(t)
-		got, err := r.Receive(t.Context(), bytes.NewReader(n.delta[:cut]), n.tr)
+		var log []byte // as a receiver leaves it that is killed while it waits for the rest
+		wait := readerFunc(func([]byte) (int, error) { log = bytes.Clone(n.store.log.now); return 0, io.EOF })
+		got, err := r.Receive(t.Context(), io.MultiReader(bytes.NewReader(n.delta[:cut]), wait), n.tr)
 		require.ErrorIs(t, err, blockcopy.ErrStream)
 		require.Equal(t, n.from, r.Generation())
 		require.True(t, bytes.Equal(n.old, n.dst.now))
-		r = n.open(t) // the receiver starts anew
+		n.store.log = newSimDisk(n.p, log)
+		r = n.open(t)
 		p, err := r.Pending(t.Context())
 		require.NoError(t, err)
 		if got.Frames == 0 {
@@ -188,6 +193,10 @@ func TestDeltaCutAnywhere(t *testing.T) {
 		require.Equal(t, stats.Generation(), r.Generation())
 	}
 }
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func TestReplicaRefuses(t *testing.T) {
 	n := newNights(t)

@@ -79,9 +79,10 @@ func (s *session) answer(ctx context.Context, req request, open func(context.Con
 	switch {
 	case req.Verb == verbOpen && req.Open != nil && req.Open.Size >= 0:
 		return s.open(ctx, *req.Open, open)
-	case req.Verb == verbHashes:
+	case req.Verb == verbHashes && req.Offset >= 0 && req.Offset <= s.size && req.Offset%ExtentSize == 0 && req.Length >= 0 && req.Length <= s.size-req.Offset:
 		out := bufio.NewWriterSize(s.out, 64<<10)
-		if err := Hashes(ctx, out, s.target.Volume, s.size, req.Key); err != nil {
+		part := io.NewSectionReader(s.target.Volume, req.Offset, req.Length)
+		if err := Hashes(ctx, out, part, req.Length, req.Key); err != nil {
 			return nil, err
 		}
 		return nil, out.Flush()
@@ -113,6 +114,9 @@ func (s *session) open(ctx context.Context, r Request, open func(context.Context
 		o.Generation = target.Replica.Generation()
 		if o.Pending, err = target.Replica.Pending(ctx); err != nil {
 			return nil, err
+		}
+		if target.Replica.begun() {
+			o.Fresh = false // whoever said so does not know that a copy was begun here
 		}
 	}
 	return &reply{Offer: &o}, nil

@@ -40,8 +40,8 @@ func OpenStore(dir string) (*Folder, error) {
 	return s, nil
 }
 
-// HasState tells whether there is a replica's state in the folder.
-func HasState(dir string) bool {
+// hasState tells whether there is a replica's state in the folder.
+func hasState(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "state.json"))
 	return err == nil
 }

@@ -30,8 +30,9 @@ var (
 type Transfer struct {
 	Key  [32]byte `json:"key"`  // random, new for each transfer
 	Size int64    `json:"size"` // of the volume, in bytes
-	// Fresh tells that the receiving volume reads as zeros, so that zeros need
-	// not be sent.
+	// Fresh tells that the receiving volume reads as zeros at the beginning, so
+	// that zeros need not be sent. One that goes on and has no Index sends them:
+	// something else may have been written there before it was cut.
 	Fresh bool `json:"fresh,omitempty"`
 	// Base is the generation that the receiver must hold for a delta to fit.
 	Base Generation `json:"base,omitzero"`

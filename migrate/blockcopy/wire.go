@@ -16,7 +16,7 @@ import (
 // and then each request is answered by a reply. Messages are JSON behind their
 // length, four bytes, big endian.
 const (
-	greeting   = "XENCOPY2"
+	greeting   = "XENCOPY3"
 	maxMessage = 16 << 10
 )
 
@@ -34,7 +34,7 @@ type Request struct {
 // Verbs of requests.
 const (
 	verbOpen    = "open"    // answered with an offer; the first one, once
-	verbHashes  = "hashes"  // answered with the entries of the target, not with a reply
+	verbHashes  = "hashes"  // answered with the entries of a part of the target, not with a reply
 	verbReceive = "receive" // a stream follows
 	verbSum     = "sum"
 	verbClose   = "close" // answered when another sender may come
@@ -44,6 +44,8 @@ type request struct {
 	Verb     string    `json:"verb"`
 	Open     *Request  `json:"open,omitempty"`
 	Key      [32]byte  `json:"key,omitzero"`
+	Offset   int64     `json:"offset,omitempty"` // of hashes: whole extents
+	Length   int64     `json:"length,omitempty"`
 	Transfer *Transfer `json:"transfer,omitempty"`
 }
 
