@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // Create implements xen.Lifecycle. The domain is transient.
@@ -24,10 +25,10 @@ import (
 func (d *Driver) Create(ctx context.Context, spec xen.Spec, opts *xen.CreateOptions) (created xen.Domain, err error) {
 	spec = spec.Clone()
 	if err := errors.Join(spec.Validate(), refuse(spec)); err != nil {
-		return xen.Domain{}, wrap("create", spec.Name, err)
+		return xen.Domain{}, verb.Wrap("create", spec.Name, err)
 	}
-	err = d.on(ctx, "create", spec.Name, spec.UUID, func() error {
-		unlock, err := d.names.Lock(ctx, struct{}{})
+	err = d.verbs.On(ctx, "create", spec.Name, spec.UUID, func() error {
+		unlock, err := d.verbs.Naming(ctx)
 		if err != nil {
 			return err
 		}
@@ -52,7 +53,7 @@ func (d *Driver) Create(ctx context.Context, spec xen.Spec, opts *xen.CreateOpti
 	if err != nil {
 		return xen.Domain{}, err
 	}
-	d.opts.Log.InfoContext(ctx, "domain created", "name", created.Name, "uuid", created.UUID, "domid", created.ID)
+	d.verbs.Log.InfoContext(ctx, "domain created", "name", created.Name, "uuid", created.UUID, "domid", created.ID)
 	return created, nil
 }
 
@@ -149,7 +150,7 @@ func (d *Driver) sweep(ctx context.Context, id uuid.UUID) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.opts.Limits.Create+d.opts.Limits.Destroy)
 	defer cancel()
 	missed := 0
-	return d.poll(ctx, func() (bool, error) {
+	return d.verbs.Until(ctx, func() (bool, error) {
 		left, err := d.lookup(ctx, id)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):

@@ -11,6 +11,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // reasons is where libxl says why it failed; libvirt only says that it did.
@@ -134,19 +135,10 @@ func shared(spec xen.Spec, text string) (dev, path string) {
 			continue
 		}
 		for _, ours := range spec.Disks {
-			if sameDevice(ours.Path, theirs.Source.Block.Dev) && (!ours.ReadOnly || theirs.ReadOnly == nil) {
+			if verb.SameDevice(ours.Path, theirs.Source.Block.Dev) && (!ours.ReadOnly || theirs.ReadOnly == nil) {
 				return ours.Dev, ours.Path
 			}
 		}
 	}
 	return "", ""
-}
-
-func sameDevice(a, b string) bool {
-	if a == b {
-		return true
-	}
-	x, errX := os.Stat(a)
-	y, errY := os.Stat(b)
-	return errX == nil && errY == nil && os.SameFile(x, y)
 }

@@ -6,10 +6,8 @@ import (
 	"net"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/xenhost/xenhost/xen"
-	"github.com/xenhost/xenhost/xen/internal/keyed"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // What New takes if Options say nothing.
@@ -51,8 +49,7 @@ type Limits struct {
 type Driver struct {
 	opts     Options
 	sessions *sessions
-	domains  keyed.Mutex[uuid.UUID]
-	names    keyed.Mutex[struct{}] // names and memory are looked at first and taken later
+	verbs    verb.Verbs
 }
 
 var _ xen.Domains = (*Driver)(nil)
@@ -92,6 +89,7 @@ func New(opts *Options) *Driver {
 			return new(net.Dialer).DialContext(ctx, "unix", d.opts.Socket)
 		}
 	}
+	d.verbs.Poll, d.verbs.Log = d.opts.Poll, d.opts.Log
 	d.sessions = &sessions{dial: d.opts.Dial, uri: d.opts.URI}
 	return d
 }
@@ -99,40 +97,3 @@ func New(opts *Options) *Driver {
 // Close hangs up. Calls that are under way go on to their end; later ones fail
 // with net.ErrClosed.
 func (d *Driver) Close() error { return d.sessions.close() }
-
-// on does work on the domain while nobody else does, and wraps its error.
-func (d *Driver) on(ctx context.Context, op, name string, id uuid.UUID, work func() error) error {
-	unlock, err := d.domains.Lock(ctx, id)
-	if err == nil {
-		defer unlock()
-		err = work()
-	}
-	return wrap(op, name, err)
-}
-
-func wrap(op, name string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &xen.Error{Op: op, Name: name, Err: err}
-}
-
-// poll calls look at once and then every Poll until it says true or fails, or
-// ctx ends.
-func (d *Driver) poll(ctx context.Context, look func() (bool, error)) error {
-	tick := time.NewTicker(d.opts.Poll)
-	defer tick.Stop()
-	for {
-		if done, err := look(); done || err != nil {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// remaining is how long from now until t, at least a moment.
-func remaining(t time.Time) time.Duration { return max(time.Until(t), time.Millisecond) }

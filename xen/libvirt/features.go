@@ -7,6 +7,7 @@ import (
 	rpc "github.com/digitalocean/go-libvirt"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 var _ xen.Featurer = (*Driver)(nil)
@@ -21,7 +22,7 @@ func (d *Driver) Features(ctx context.Context) (f xen.Features, err error) {
 		f.Missing, err = d.missing(ctx)
 	}
 	if err != nil {
-		return xen.Features{}, wrap("features", "", err)
+		return xen.Features{}, verb.Wrap("features", "", err)
 	}
 	return f, nil
 }

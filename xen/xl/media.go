@@ -56,7 +56,7 @@ func (d *Driver) drive(ctx context.Context, op string, id uuid.UUID, dev string,
 		if at := drive(now, dev); at < 0 || now.Disks[at].Path != path {
 			return explain(a.stderr, fmt.Errorf("xl exits 0, and the drive is not as it should be"))
 		}
-		d.opts.Log.InfoContext(ctx, "drive changed", "uuid", id, "dev", dev, "path", path)
+		d.verbs.Log.InfoContext(ctx, "drive changed", "uuid", id, "dev", dev, "path", path)
 		return nil
 	})
 }
