@@ -23,16 +23,30 @@ import (
 // any more. If that fails too, because the daemon hangs, the error also
 // matches xen.ErrDirty.
 func (d *Driver) Create(ctx context.Context, spec xen.Spec, opts *xen.CreateOptions) (created xen.Domain, err error) {
-	spec = spec.Clone()
-	if err := errors.Join(spec.Validate(), refuse(spec)); err != nil {
-		return xen.Domain{}, verb.Wrap("create", spec.Name, err)
+	err = d.make(ctx, "create", spec, func(text string) error {
+		created, err = d.create(ctx, spec, text, opts != nil && opts.Paused)
+		return err
+	})
+	if err != nil {
+		return xen.Domain{}, err
 	}
-	err = d.verbs.On(ctx, "create", spec.Name, spec.UUID, func() error {
-		unlock, err := d.verbs.Naming(ctx)
+	d.verbs.Log.InfoContext(ctx, "domain created", "name", created.Name, "uuid", created.UUID, "domid", created.ID)
+	return created, nil
+}
+
+// make does work, which makes a domain from the XML of spec, while nobody else
+// takes its name, its UUID or memory, and after it was looked whether they, and
+// the disks, are there.
+func (d *Driver) make(ctx context.Context, op string, spec xen.Spec, work func(text string) error) error {
+	if err := errors.Join(spec.Validate(), refuse(spec)); err != nil {
+		return verb.Wrap(op, spec.Name, err)
+	}
+	return d.verbs.On(ctx, op, spec.Name, spec.UUID, func() error {
+		done, err := d.verbs.Naming(ctx)
 		if err != nil {
 			return err
 		}
-		defer unlock()
+		defer done()
 		p, err := d.platform(ctx)
 		if err != nil {
 			return err
@@ -47,14 +61,8 @@ func (d *Driver) Create(ctx context.Context, spec xen.Spec, opts *xen.CreateOpti
 		if err := missing(spec.Disks); err != nil {
 			return err
 		}
-		created, err = d.create(ctx, spec, text, opts != nil && opts.Paused)
-		return err
+		return work(text)
 	})
-	if err != nil {
-		return xen.Domain{}, err
-	}
-	d.verbs.Log.InfoContext(ctx, "domain created", "name", created.Name, "uuid", created.UUID, "domid", created.ID)
-	return created, nil
 }
 
 // vacant checks that neither name nor UUID is taken, by a domain or by a

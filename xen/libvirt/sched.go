@@ -15,8 +15,6 @@ import (
 	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
-var _ xen.Scheduler = (*Driver)(nil)
-
 // VCPUs implements xen.Scheduler. libvirt's Xen driver has one word for a vCPU
 // that is offline and one that waits for a CPU; a vCPU counts as online if it
 // was asked to be, or shows that it is. Soft affinity is unknown to libvirt:

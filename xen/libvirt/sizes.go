@@ -13,8 +13,6 @@ import (
 	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
-var _ xen.Resizer = (*Driver)(nil)
-
 // onLive does work on a domain that has a domid.
 func (d *Driver) onLive(ctx context.Context, op string, id uuid.UUID, work func(dom xen.Domain) error) error {
 	return d.verbs.On(ctx, op, id.String(), id, func() error {
