@@ -125,10 +125,11 @@ func (d *Driver) perform(ctx context.Context, dom xen.Domain, cookie []byte, in 
 		_, err := l.DomainMigratePerform3Params(handle(dom), nil, []rpc.TypedParam{uri}, cookie, 0)
 		return err
 	})
-	in.Close() // if libvirt did not connect, nobody does any more
-	if lost := <-received; err == nil {
-		return lost
+	if err == nil {
+		return <-received // what it has written may not all be read yet
 	}
+	in.Close() // if libvirt has not connected, nobody does any more
+	<-received
 	if errors.Is(err, context.Canceled) {
 		err = errHangs
 	}
