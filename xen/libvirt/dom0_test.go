@@ -109,6 +109,18 @@ func (x *dom0Host) drop() {
 	x.domains = nil
 }
 
+// restart makes all as it was at the start.
+func (x *dom0Host) restart() {
+	x.state.Lock()
+	x.held, x.suspended, x.half = false, false, nil
+	x.state.Unlock()
+	g := running(x.spec)
+	g.xml, _ = render(x.spec, anyHost())
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.domains = []guest{g}
+}
+
 // send suspends the domain and sends it to the address in a perform.
 func (x *dom0Host) send(args []byte) *rpc.Error {
 	at := regexp.MustCompile(`tcp://(127\.0\.0\.1:\d+)`).FindSubmatch(args)

@@ -23,7 +23,7 @@ func TestOnWrapsAndWaits(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		require.ErrorIs(t, v.On(ctx, "pause", "web1", id, func() error { return nil }), context.DeadlineExceeded, "it is held")
-		require.NoError(t, v.On(ctx, "pause", "web2", uuid.New(), func() error { return nil }), "another is not")
+		require.NoError(t, v.On(t.Context(), "pause", "web2", uuid.New(), func() error { return nil }), "another is not")
 		return broken
 	})
 	require.ErrorIs(t, err, broken)
