@@ -77,6 +77,8 @@ func (d *Driver) SetMemory(ctx context.Context, id uuid.UUID, bytes int64) error
 // SetVCPUs implements xen.Resizer. libvirt does not tell which vCPUs a guest
 // uses, only which run or wait for something: one counts as taken once it was
 // seen to, and as given up when it was not, and used no time, in five looks.
+// More than the host has CPUs are refused by libvirt (ErrInvalid), although a
+// domain may start with them.
 //
 //	virDomainSetVcpusFlags, with VIR_DOMAIN_VCPU_LIVE
 func (d *Driver) SetVCPUs(ctx context.Context, id uuid.UUID, n int) error {
@@ -89,7 +91,11 @@ func (d *Driver) SetVCPUs(ctx context.Context, id uuid.UUID, n int) error {
 			return err
 		}
 		err = d.ask(ctx, func(l *rpc.Libvirt) error {
-			return l.DomainSetVcpusFlags(handle(dom), uint32(n), uint32(rpc.DomainVCPULive))
+			now, err := l.DomainGetVcpusFlags(handle(dom), uint32(rpc.DomainVCPULive))
+			if err == nil && int(now) != n {
+				err = l.DomainSetVcpusFlags(handle(dom), uint32(n), uint32(rpc.DomainVCPULive))
+			}
+			return err
 		})
 		if err != nil {
 			return err
