@@ -47,7 +47,7 @@ type dom0Host struct {
 }
 
 func startDom0(t *testing.T) *dom0Host {
-	x := &dom0Host{daemon: startDaemon(t), spec: testSpec(t), image: bytes.Repeat([]byte("memory of web1 "), 1_500_000), sends: -1} // more than sockets hold
+	x := &dom0Host{daemon: startDaemon(t), spec: testSpec(t), image: append([]byte("LibxlFmt"), bytes.Repeat([]byte("memory of web1 "), 1_500_000)...), sends: -1} // more than sockets hold
 	g := running(x.spec)
 	text, err := render(x.spec, anyHost())
 	require.NoError(t, err)

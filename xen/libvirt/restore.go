@@ -1,6 +1,7 @@
 package libvirt
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -25,7 +26,8 @@ import (
 //
 // When ctx ends, or r fails, the pipe is closed, and libvirt removes what it had
 // built. r should end where the image does: what follows may be read and is
-// lost.
+// lost. libvirtd 9.0 was once seen to end when its image had a head and nothing
+// behind it, so what does not begin as an image is refused before.
 func (d *Driver) Restore(ctx context.Context, spec xen.Spec, r io.Reader, opts *xen.RestoreOptions) (back xen.Domain, err error) {
 	spec = spec.Clone()
 	err = d.make(ctx, "restore", spec, func(text string) error {
@@ -52,6 +54,9 @@ func (d *Driver) restores(ctx context.Context) error {
 }
 
 func (d *Driver) restore(ctx context.Context, spec xen.Spec, text string, r io.Reader, paused bool) (back xen.Domain, err error) {
+	if r, err = libxlStream(r); err != nil {
+		return back, err
+	}
 	dir, err := os.MkdirTemp(d.opts.TempDir, "xenhost-restore-") // of mode 0700
 	if err != nil {
 		return back, err
@@ -71,6 +76,20 @@ func (d *Driver) restore(ctx context.Context, spec xen.Spec, text string, r io.R
 		return back, fmt.Errorf("%w; %w: %w", err, xen.ErrDirty, left)
 	}
 	return back, d.diagnose(ctx, spec, false, err)
+}
+
+// libxlStream refuses what does not begin as libxl's streams do
+// (docs/specs/libxl-migration-stream of Xen), before libvirtd sees it.
+func libxlStream(r io.Reader) (io.Reader, error) {
+	const begins = "LibxlFmt"
+	first := make([]byte, len(begins))
+	if _, err := io.ReadFull(r, first); err != nil {
+		return nil, fmt.Errorf("the image ends at once: %w", err)
+	}
+	if string(first) != begins {
+		return nil, fmt.Errorf("it is no image of Save: %w", xen.ErrInvalid)
+	}
+	return io.MultiReader(bytes.NewReader(first), r), nil
 }
 
 // feed has libvirtd restore from the pipe, and writes head and r into it.
