@@ -88,3 +88,22 @@ func TestFeatures(t *testing.T) {
 		assert.Equal(t, Features{Types: tc.types, Live: tc.live}, FeaturesOf(tc.caps), "%v", tc.caps)
 	}
 }
+
+// FuzzParseMAC: what is an address is one in its one form, and is written back
+// as it is read.
+func FuzzParseMAC(f *testing.F) {
+	for _, s := range []string{"00:16:3e:01:02:03", "00-16-3e-01-02-03", "0016.3e01.0203", "01:00:5e:00:00:01", "0:1:2:3:4:5", "00:16:3E:00:00:0A", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		mac, err := ParseMAC(s)
+		if err != nil {
+			return
+		}
+		require.Len(t, s, 17)
+		require.Zero(t, mac[0]&1, "multicast")
+		again, err := ParseMAC(mac.String())
+		require.NoError(t, err)
+		require.Equal(t, mac, again)
+	})
+}

@@ -2,8 +2,6 @@ package events_test
 
 import (
 	"context"
-	"fmt"
-	"net/http"
 	"strconv"
 	"testing"
 	"time"
@@ -12,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/xenhost/xenhost/internal/lab/domu"
 	"github.com/xenhost/xenhost/internal/lab/xenlab"
 	"github.com/xenhost/xenhost/internal/tier"
 	"github.com/xenhost/xenhost/xen"
@@ -49,9 +48,7 @@ func TestEvents(t *testing.T) {
 		}
 	}
 
-	const disk = "/dev/guests/events"
-	command(t, "lvcreate", "-y", "-q", "-Wy", "-Zy", "-L", "16m", "-n", "events", "guests")
-	t.Cleanup(func() { command(t, "lvremove", "-y", "-q", "guests/events") })
+	disk := domu.Volume(t, "/dev/guests/events")
 	guest := xen.Spec{
 		Name: "events", UUID: uuid.New(), Type: xen.PVH, Memory: 128 << 20, VCPUs: 1, TSCMode: "native",
 		Kernel: xenlab.GuestKernel, Ramdisk: xenlab.GuestRamdisk, Cmdline: xenlab.Guest{Name: "events", IP: "192.168.0.90/24"}.Args(),
@@ -65,15 +62,15 @@ func TestEvents(t *testing.T) {
 	require.NoError(t, err)
 	first := next(events.Created, "")
 	assert.Equal(t, guest.UUID, first.Domain.UUID)
-	answers(t)
+	domu.Booted(t, guest)
 	usage(t, xen0, guest)
 
-	command(t, "xl", "reboot", strconv.Itoa(first.Domain.ID))
+	domu.Command(t, "xl", "reboot", strconv.Itoa(first.Domain.ID))
 	next(events.Down, xen.Reboot)
 	next(events.Gone, xen.Reboot)
 	second := next(events.Rebooted, xen.Reboot)
 	assert.Equal(t, first.Domain.ID, second.Was)
-	answers(t)
+	domu.Booted(t, guest)
 
 	how, err := driver.Shutdown(t.Context(), guest.UUID, &xen.ShutdownOptions{Grace: 2 * time.Minute})
 	require.NoError(t, err)
@@ -108,29 +105,10 @@ func usage(t *testing.T, xen0 *privcmd.Hypervisor, guest xen.Spec) {
 	require.Len(t, first.Vbds, 1)
 	assert.Equal(t, "events.0", first.Vifs[0].Name)
 	assert.Equal(t, "xvda", first.Vbds[0].Dev())
-	answers(t)
+	domu.Booted(t, guest)
 	require.Eventually(t, func() bool {
 		now := read()
 		return now.CPUTime > first.CPUTime && now.Vifs[0].UploadBytes > first.Vifs[0].UploadBytes &&
 			now.Vifs[0].DownloadBytes > first.Vifs[0].DownloadBytes && now.Vbds[0].WriteBytes > first.Vbds[0].WriteBytes
 	}, time.Minute, 200*time.Millisecond, "counters grow")
-}
-
-// answers waits until the guest's web server does.
-func answers(t *testing.T) {
-	t.Helper()
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	require.Eventually(t, func() bool {
-		r, err := client.Get("http://192.168.0.90/")
-		if err == nil {
-			err = r.Body.Close()
-		}
-		return err == nil
-	}, 3*time.Minute, time.Second, "the guest answers")
-}
-
-func command(t *testing.T, argv ...string) {
-	t.Helper()
-	_, err := dom0.Output(context.Background(), dom0.Local{}, argv...)
-	require.NoError(t, err, fmt.Sprint(argv))
 }

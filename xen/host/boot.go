@@ -26,7 +26,10 @@ type BootReport struct {
 // an agent starts: first what was handed away is fenced again, then the
 // network and the rates are made, then guests that should run are started, one
 // after the other, by Guest.Order and name. What fails is reported and the rest
-// goes on.
+// goes on. So it does without a guest whose definition can not be in force
+// beside those before it, because of its addresses or of what the uplink has
+// been promised for: it is not started, and if it runs it has no network until
+// its definition is mended.
 func (h *Host) Boot(ctx context.Context) (BootReport, error) {
 	var report BootReport
 	records, err := h.owners.List()
@@ -44,12 +47,14 @@ func (h *Host) Boot(ctx context.Context) (BootReport, error) {
 	}
 	owned, err := h.owned(records)
 	errs = append(errs, err)
-	if err := errors.Join(h.applyNetwork(ctx, owned), h.applyRates(ctx, owned)); err != nil {
-		return report, errors.Join(append(errs, err)...)
-	}
 	slices.SortFunc(owned, func(a, b Guest) int {
 		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.Name, b.Name))
 	})
+	owned, out, err := h.inForce(ctx, owned)
+	errs = append(errs, out)
+	if err != nil {
+		return report, errors.Join(append(errs, err)...)
+	}
 	for _, g := range owned {
 		if g.Off {
 			continue

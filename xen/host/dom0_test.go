@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"net/http"
 	"net/netip"
 	"strconv"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/xenhost/xenhost/internal/lab/domu"
 	"github.com/xenhost/xenhost/internal/lab/xenlab"
 	"github.com/xenhost/xenhost/internal/tier"
 	"github.com/xenhost/xenhost/lvm"
@@ -42,7 +42,7 @@ func TestSupervisor(t *testing.T) {
 	t.Cleanup(func() { assert.NoError(t, h.Terminate(context.Background(), g.UUID)) })
 	_, err := h.Provision(ctx, g, nil)
 	require.NoError(t, err)
-	keptAnswers(t)
+	domu.Booted(t, xen.Spec{Cmdline: g.Cmdline})
 
 	supervised, stop := context.WithCancel(ctx)
 	over := make(chan error)
@@ -55,13 +55,13 @@ func TestSupervisor(t *testing.T) {
 	})
 
 	first := loseMonitor(t, h, g.UUID)
-	run(t, "xl", "reboot", strconv.Itoa(first.ID))
+	domu.Command(t, "xl", "reboot", strconv.Itoa(first.ID))
 	domain(t, h, g.UUID, func(d xen.Domain) bool { return d.State == xen.Stopped && d.Reason == xen.Reboot && d.ID == first.ID })
 	domain(t, h, g.UUID, func(d xen.Domain) bool { return d.State == xen.Running && d.ID > first.ID })
-	keptAnswers(t)
+	domu.Booted(t, xen.Spec{Cmdline: g.Cmdline})
 
 	second := loseMonitor(t, h, g.UUID)
-	run(t, "xl", "shutdown", strconv.Itoa(second.ID))
+	domu.Command(t, "xl", "shutdown", strconv.Itoa(second.ID))
 	domain(t, h, g.UUID, func(d xen.Domain) bool { return d.State == xen.Stopped && d.Reason == xen.Poweroff })
 	domain(t, h, g.UUID, func(d xen.Domain) bool { return d.ID == 0 })
 	time.Sleep(5 * time.Second)
@@ -74,7 +74,7 @@ func loseMonitor(t *testing.T, h *host.Host, id uuid.UUID) xen.Domain {
 	t.Helper()
 	d, err := h.Domains().Lookup(t.Context(), id)
 	require.NoError(t, err)
-	run(t, "xl", "save", "-c", strconv.Itoa(d.ID), "/dev/null")
+	domu.Command(t, "xl", "save", "-c", strconv.Itoa(d.ID), "/dev/null")
 	require.Eventually(t, func() bool {
 		_, err := dom0.Output(t.Context(), dom0.Local{}, "pgrep", "-f", id.String())
 		var failed *dom0.Error
@@ -94,22 +94,4 @@ func domain(t *testing.T, h *host.Host, id uuid.UUID, is func(xen.Domain) bool) 
 		return is(d)
 	}, 3*time.Minute, 200*time.Millisecond, "the last that was seen: %+v", &d)
 	return d
-}
-
-func keptAnswers(t *testing.T) {
-	t.Helper()
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	require.Eventually(t, func() bool {
-		r, err := client.Get("http://192.168.0.91/")
-		if err == nil {
-			err = r.Body.Close()
-		}
-		return err == nil
-	}, 3*time.Minute, time.Second, "the guest answers")
-}
-
-func run(t *testing.T, argv ...string) {
-	t.Helper()
-	_, err := dom0.Output(t.Context(), dom0.Local{}, argv...)
-	require.NoError(t, err)
 }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 
 	"github.com/google/uuid"
 
@@ -31,22 +32,35 @@ func (h *Host) removeNetwork(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
-// applyNetwork makes the host's network as Config.Base and the guests say, the
-// guard first.
-func (h *Host) applyNetwork(ctx context.Context, guests []Guest) error {
-	want := h.base
-	want.Guests = nil
-	var guarded guard.State
-	for _, g := range guests {
-		want.Guests = append(want.Guests, g.Network())
-		guarded.Guests = append(guarded.Guests, guard.Of(g.Network()))
+// applyGuard puts all guests' ports in force. A guest that names something of
+// dom0's own is seen by the guard alone: out says why it is left out, and fit
+// are the others.
+func (h *Host) applyGuard(ctx context.Context, guests []Guest) (fit []Guest, out, err error) {
+	if h.guard == nil {
+		return guests, nil, nil
 	}
-	if h.guard != nil {
-		if err := h.report(h.guard.Apply(ctx, guarded)); err != nil {
-			return err
+	refused := func(err error) bool { return errors.Is(err, network.ErrConflict) || errors.Is(err, network.ErrInvalid) }
+	plan, err := h.guard.Apply(ctx, guardOf(guests))
+	if !refused(err) {
+		return guests, nil, h.report(plan, err)
+	}
+	var outs []error
+	for _, g := range guests {
+		switch err := h.guard.Set(ctx, guard.Of(g.Network())); {
+		case refused(err):
+			outs = append(outs, &Error{Op: "boot", Name: g.Name, Err: err})
+		case err != nil:
+			return nil, errors.Join(outs...), err
+		default:
+			fit = append(fit, g)
 		}
 	}
-	return h.report(h.network.Apply(ctx, want))
+	return fit, errors.Join(outs...), h.report(h.guard.Apply(ctx, guardOf(fit)))
+}
+
+// applyNetwork makes the host's network as Config.Base and the guests say.
+func (h *Host) applyNetwork(ctx context.Context, guests []Guest) error {
+	return h.report(h.network.Apply(ctx, h.networkOf(guests)))
 }
 
 func (h *Host) report(plan network.Plan, err error) error {

@@ -136,13 +136,7 @@ func (h *Host) applyRates(ctx context.Context, guests []Guest) error {
 	if h.shaping == nil {
 		return nil
 	}
-	want := shaping.State{Uplink: h.uplink}
-	for _, g := range guests {
-		if share, ok := g.Shaping(); ok {
-			want.Guests = append(want.Guests, share)
-		}
-	}
-	plan, err := h.shaping.Apply(ctx, want)
+	plan, err := h.shaping.Apply(ctx, h.ratesOf(guests))
 	if err == nil && !plan.Empty() {
 		h.log.Info("rates", "steps", len(plan.Steps))
 	}

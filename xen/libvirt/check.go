@@ -4,13 +4,14 @@ import (
 	"context"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // Check implements xen.Checker by asking libvirt for its domains, its memory
 // and the types that it runs, and by looking at the files and at
 // /sys/class/net.
 func (d *Driver) Check(ctx context.Context, spec xen.Spec) error {
-	return wrap("check", spec.Name, d.check(ctx, spec))
+	return verb.Wrap("check", spec.Name, d.check(ctx, spec))
 }
 
 func (d *Driver) check(ctx context.Context, spec xen.Spec) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // Create implements xen.Lifecycle. The domain is transient.
@@ -22,16 +23,30 @@ import (
 // any more. If that fails too, because the daemon hangs, the error also
 // matches xen.ErrDirty.
 func (d *Driver) Create(ctx context.Context, spec xen.Spec, opts *xen.CreateOptions) (created xen.Domain, err error) {
-	spec = spec.Clone()
-	if err := errors.Join(spec.Validate(), refuse(spec)); err != nil {
-		return xen.Domain{}, wrap("create", spec.Name, err)
+	err = d.make(ctx, "create", spec, func(text string) error {
+		created, err = d.create(ctx, spec, text, opts != nil && opts.Paused)
+		return err
+	})
+	if err != nil {
+		return xen.Domain{}, err
 	}
-	err = d.on(ctx, "create", spec.Name, spec.UUID, func() error {
-		unlock, err := d.names.Lock(ctx, struct{}{})
+	d.verbs.Log.InfoContext(ctx, "domain created", "name", created.Name, "uuid", created.UUID, "domid", created.ID)
+	return created, nil
+}
+
+// make does work, which makes a domain from the XML of spec, while nobody else
+// takes its name, its UUID or memory, and after it was looked whether they, and
+// the disks, are there.
+func (d *Driver) make(ctx context.Context, op string, spec xen.Spec, work func(text string) error) error {
+	if err := errors.Join(spec.Validate(), refuse(spec)); err != nil {
+		return verb.Wrap(op, spec.Name, err)
+	}
+	return d.verbs.On(ctx, op, spec.Name, spec.UUID, func() error {
+		done, err := d.verbs.Naming(ctx)
 		if err != nil {
 			return err
 		}
-		defer unlock()
+		defer done()
 		p, err := d.platform(ctx)
 		if err != nil {
 			return err
@@ -46,14 +61,8 @@ func (d *Driver) Create(ctx context.Context, spec xen.Spec, opts *xen.CreateOpti
 		if err := missing(spec.Disks); err != nil {
 			return err
 		}
-		created, err = d.create(ctx, spec, text, opts != nil && opts.Paused)
-		return err
+		return work(text)
 	})
-	if err != nil {
-		return xen.Domain{}, err
-	}
-	d.opts.Log.InfoContext(ctx, "domain created", "name", created.Name, "uuid", created.UUID, "domid", created.ID)
-	return created, nil
 }
 
 // vacant checks that neither name nor UUID is taken, by a domain or by a
@@ -149,7 +158,7 @@ func (d *Driver) sweep(ctx context.Context, id uuid.UUID) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.opts.Limits.Create+d.opts.Limits.Destroy)
 	defer cancel()
 	missed := 0
-	return d.poll(ctx, func() (bool, error) {
+	return d.verbs.Until(ctx, func() (bool, error) {
 		left, err := d.lookup(ctx, id)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):

@@ -48,6 +48,14 @@ const (
 	procSetVCPUs     = 199
 	procGetVCPUs     = 200
 	procSetMemory    = 204
+	procReboot       = 27
+	procAttach       = 160
+	procDetach       = 161
+	procUpdate       = 174
+	procRestore      = 233
+	procBegin        = 302
+	procPerform      = 305
+	procConfirm      = 307
 )
 
 // daemon is a libvirtd that misbehaves as a test wants. What is not answered

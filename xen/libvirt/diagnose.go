@@ -8,9 +8,11 @@ import (
 	"path/filepath"
 
 	rpc "github.com/digitalocean/go-libvirt"
+	"github.com/google/uuid"
 	"libvirt.org/go/libvirtxml"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // reasons is where libxl says why it failed; libvirt only says that it did.
@@ -72,21 +74,24 @@ func present(spec xen.Spec, means error) error {
 		}
 		return fmt.Errorf("%s: %w: %v", what, means, err) //nolint:errorlint // means says what it is
 	}
-	if err := look("kernel", spec.Kernel); err != nil {
-		return err
-	}
-	if spec.Ramdisk != "" {
-		if err := look("ramdisk", spec.Ramdisk); err != nil {
+	for what, path := range map[string]string{"kernel": spec.Kernel, "ramdisk": spec.Ramdisk} {
+		if path == "" {
+			continue
+		}
+		if err := look(what, path); err != nil {
 			return err
 		}
 	}
 	for _, v := range spec.Vifs {
-		if err := look("bridge", filepath.Join("/sys/class/net", v.Bridge, "bridge")); err != nil {
+		if err := look("bridge", bridgeNode(v)); err != nil {
 			return fmt.Errorf("vif %s: %w", v.Name, err)
 		}
 	}
 	return nil
 }
+
+// bridgeNode is there if the bridge of a vif is.
+func bridgeNode(v xen.Vif) string { return filepath.Join("/sys/class/net", v.Bridge, "bridge") }
 
 // memory looks whether the host has so many bytes free.
 func (d *Driver) memory(ctx context.Context, need int64) error {
@@ -104,7 +109,7 @@ func (d *Driver) busy(ctx context.Context, spec xen.Spec) error {
 		return err
 	}
 	for _, other := range all {
-		if other.ID == notRunning {
+		if other.ID == notRunning || uuid.UUID(other.UUID) == spec.UUID {
 			continue
 		}
 		var text string
@@ -134,19 +139,10 @@ func shared(spec xen.Spec, text string) (dev, path string) {
 			continue
 		}
 		for _, ours := range spec.Disks {
-			if sameDevice(ours.Path, theirs.Source.Block.Dev) && (!ours.ReadOnly || theirs.ReadOnly == nil) {
+			if verb.SameDevice(ours.Path, theirs.Source.Block.Dev) && (!ours.ReadOnly || theirs.ReadOnly == nil) {
 				return ours.Dev, ours.Path
 			}
 		}
 	}
 	return "", ""
-}
-
-func sameDevice(a, b string) bool {
-	if a == b {
-		return true
-	}
-	x, errX := os.Stat(a)
-	y, errY := os.Stat(b)
-	return errX == nil && errY == nil && os.SameFile(x, y)
 }

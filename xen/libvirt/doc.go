@@ -7,10 +7,9 @@
 //	...
 //	how, err := driver.Shutdown(ctx, spec.UUID, &xen.ShutdownOptions{Grace: time.Minute})
 //
-// It is for hosts whose guests libvirt manages already, and has the roles
-// xen.Domains, xen.Resizer, xen.Scheduler and xen.Featurer; package xl has more.
-// Use one of the two for a guest: libvirt sees only domains that it started
-// itself, and what it remembers of them is not what xl changes.
+// It is for hosts whose guests libvirt manages already, and has the same roles as
+// package xl. Use one of the two for a guest: libvirt sees only domains that it
+// started itself, and what it remembers of them is not what xl changes.
 //
 // What it makes of libvirt:
 //
@@ -30,6 +29,13 @@
 //     where that tells nothing (a failed start is always "internal error") by
 //     what the host shows: missing files, no memory, a disk that another domain
 //     has. What libxl itself said is in /var/log/libvirt/libxl/libxl-driver.log.
+//   - What a failed attach left, libvirt has forgotten and libxl has not. It is
+//     taken away by xl, the one other command that this package runs; see
+//     Options.Runner.
+//   - A save is the sending half of a migration, to ourselves, and a restore
+//     comes through a named pipe: no file in this dom0 holds a guest's memory.
 //   - What libvirt or this host can not do is errors.ErrUnsupported, and
-//     Features tells it beforehand by asking the daemon.
+//     Features tells it beforehand by asking the daemon. No libvirt can rename a
+//     domain, change what a transient one will be after its next start
+//     (UpdateConfig), or leave one paused that was saved.
 package libvirt

@@ -6,10 +6,10 @@ import (
 	"net"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/xenhost/xenhost/xen"
-	"github.com/xenhost/xenhost/xen/internal/keyed"
+	"github.com/xenhost/xenhost/xen/dom0"
+	"github.com/xenhost/xenhost/xen/internal/verb"
+	"github.com/xenhost/xenhost/xen/xl"
 )
 
 // What New takes if Options say nothing.
@@ -28,6 +28,13 @@ type Options struct {
 	Dial func(ctx context.Context) (net.Conn, error)
 	// Log gets one Info record per change; nil is silent.
 	Log *slog.Logger
+	// Runner runs xl in this dom0, for what libvirt can not: to take away what a
+	// failed attach left, of which libvirt knows nothing, and to see whether a
+	// guest went on after a save that failed. nil is dom0.Local.
+	Runner dom0.Runner
+	// TempDir is where the pipe stands through which libvirtd reads what it
+	// restores, in a directory of mode 0700; "" is the system's.
+	TempDir string
 	// Poll is how often the driver looks while it waits; 0 is 500 ms.
 	Poll time.Duration
 	// Limits end calls that hang.
@@ -43,6 +50,8 @@ type Limits struct {
 	Shutdown time.Duration // until the guest has said that it heard: 75 s
 	Destroy  time.Duration // until the domain is off the list: 120 s
 	Resize   time.Duration // until the guest has taken or given memory or vCPUs: 60 s
+	Attach   time.Duration // a disk, a vif, a CD, on and off: 90 s
+	Stall    time.Duration // of a save or restore in which no byte moves: 2 minutes
 }
 
 // Driver speaks to one libvirtd. It is safe for concurrent use: verbs on one
@@ -51,11 +60,23 @@ type Limits struct {
 type Driver struct {
 	opts     Options
 	sessions *sessions
-	domains  keyed.Mutex[uuid.UUID]
-	names    keyed.Mutex[struct{}] // names and memory are looked at first and taken later
+	verbs    verb.Verbs
+	xl       *xl.Driver // sees the same domains
 }
 
-var _ xen.Domains = (*Driver)(nil)
+var _ interface {
+	xen.Domains
+	xen.Saver
+	xen.Resizer
+	xen.Scheduler
+	xen.Devices
+	xen.Media
+	xen.Configurer
+	xen.Rebooter
+	xen.Consoler
+	xen.Screener
+	xen.Featurer
+} = (*Driver)(nil)
 
 // New returns a driver; opts may be nil.
 func New(opts *Options) *Driver {
@@ -73,6 +94,8 @@ func New(opts *Options) *Driver {
 		{&d.opts.Limits.Shutdown, 75 * time.Second},
 		{&d.opts.Limits.Destroy, 2 * time.Minute},
 		{&d.opts.Limits.Resize, time.Minute},
+		{&d.opts.Limits.Attach, 90 * time.Second},
+		{&d.opts.Limits.Stall, 2 * time.Minute},
 	} {
 		if *def.field == 0 {
 			*def.field = def.value
@@ -92,6 +115,11 @@ func New(opts *Options) *Driver {
 			return new(net.Dialer).DialContext(ctx, "unix", d.opts.Socket)
 		}
 	}
+	if d.opts.Runner == nil {
+		d.opts.Runner = dom0.Local{}
+	}
+	d.xl = xl.New(d.opts.Runner, &xl.Options{Poll: d.opts.Poll})
+	d.verbs.Poll, d.verbs.Log = d.opts.Poll, d.opts.Log
 	d.sessions = &sessions{dial: d.opts.Dial, uri: d.opts.URI}
 	return d
 }
@@ -99,40 +127,3 @@ func New(opts *Options) *Driver {
 // Close hangs up. Calls that are under way go on to their end; later ones fail
 // with net.ErrClosed.
 func (d *Driver) Close() error { return d.sessions.close() }
-
-// on does work on the domain while nobody else does, and wraps its error.
-func (d *Driver) on(ctx context.Context, op, name string, id uuid.UUID, work func() error) error {
-	unlock, err := d.domains.Lock(ctx, id)
-	if err == nil {
-		defer unlock()
-		err = work()
-	}
-	return wrap(op, name, err)
-}
-
-func wrap(op, name string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &xen.Error{Op: op, Name: name, Err: err}
-}
-
-// poll calls look at once and then every Poll until it says true or fails, or
-// ctx ends.
-func (d *Driver) poll(ctx context.Context, look func() (bool, error)) error {
-	tick := time.NewTicker(d.opts.Poll)
-	defer tick.Stop()
-	for {
-		if done, err := look(); done || err != nil {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// remaining is how long from now until t, at least a moment.
-func remaining(t time.Time) time.Duration { return max(time.Until(t), time.Millisecond) }

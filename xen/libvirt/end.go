@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // Shutdown implements xen.Lifecycle.
@@ -21,29 +22,17 @@ import (
 // guest's answer (60 s if it is deaf) libvirt does nothing else with the
 // domain, so a short grace can end late. When ctx ends the guest has been asked
 // and runs on, or is on its way down.
-func (d *Driver) Shutdown(ctx context.Context, id uuid.UUID, opts *xen.ShutdownOptions) (how xen.Ending, err error) {
-	grace := time.Minute
-	if opts != nil && opts.Grace != 0 {
-		grace = opts.Grace
-	}
-	err = d.on(ctx, "shutdown", id.String(), id, func() (err error) {
-		how, err = d.shutdown(ctx, id, time.Now().Add(grace))
-		return err
-	})
-	if err != nil {
-		return "", err
-	}
-	d.opts.Log.InfoContext(ctx, "domain shut down", "uuid", id, "how", how)
-	return how, nil
+func (d *Driver) Shutdown(ctx context.Context, id uuid.UUID, opts *xen.ShutdownOptions) (xen.Ending, error) {
+	return d.verbs.Shutdown(ctx, id, opts, func(deadline time.Time) (xen.Ending, error) { return d.shutdown(ctx, id, deadline) })
 }
 
 func (d *Driver) shutdown(ctx context.Context, id uuid.UUID, deadline time.Time) (xen.Ending, error) {
 	guest, err := d.appear(ctx, id)
 	for err == nil {
-		if guest.State != xen.Running && guest.State != xen.Suspended || time.Until(deadline) <= 0 {
-			return d.putAway(ctx, guest)
+		if !verb.Goes(guest) || time.Until(deadline) <= 0 {
+			return verb.PutAway(ctx, guest, d.end)
 		}
-		limit := min(remaining(deadline), d.opts.Limits.Shutdown)
+		limit := min(verb.Remaining(deadline), d.opts.Limits.Shutdown)
 		asked := d.call(ctx, limit, func(l *rpc.Libvirt) error { return l.DomainShutdownFlags(handle(guest), rpc.DomainShutdownDefault) })
 		switch {
 		case ctx.Err() != nil:
@@ -53,7 +42,7 @@ func (d *Driver) shutdown(ctx context.Context, id uuid.UUID, deadline time.Time)
 		case errors.Is(asked, fs.ErrPermission):
 			return "", asked
 		case errors.Is(asked, errors.ErrUnsupported):
-			return d.putAway(ctx, guest)
+			return verb.PutAway(ctx, guest, d.end)
 		case errors.Is(asked, errLost): // a daemon that was restarted may not have asked
 			guest, err = d.appear(ctx, id)
 		default:
@@ -74,7 +63,7 @@ func handle(dom xen.Domain) rpc.Domain {
 // leave waits until the guest has shut down or rebooted, or the deadline has
 // come, and returns the domain that is there then; fs.ErrNotExist: none.
 func (d *Driver) leave(ctx context.Context, guest xen.Domain, deadline time.Time) (now xen.Domain, err error) {
-	err = d.poll(ctx, func() (bool, error) {
+	err = d.verbs.Until(ctx, func() (bool, error) {
 		if now, err = d.lookup(ctx, guest.UUID); err != nil {
 			return false, err
 		}
@@ -85,32 +74,11 @@ func (d *Driver) leave(ctx context.Context, guest xen.Domain, deadline time.Time
 	return now, err
 }
 
-// putAway destroys a domain that is down, or does not go down.
-func (d *Driver) putAway(ctx context.Context, guest xen.Domain) (xen.Ending, error) {
-	if err := d.end(ctx, guest); err != nil {
-		return "", err
-	}
-	if guest.State == xen.Stopped && guest.Reason == xen.Poweroff {
-		return xen.Clean, nil
-	}
-	return xen.Destroyed, nil
-}
-
 // Destroy implements xen.Lifecycle.
 //
 //	virDomainDestroyFlags
 func (d *Driver) Destroy(ctx context.Context, id uuid.UUID) error {
-	err := d.on(ctx, "destroy", id.String(), id, func() error {
-		victim, err := d.appear(ctx, id)
-		if err != nil {
-			return err
-		}
-		return d.end(ctx, victim)
-	})
-	if err == nil {
-		d.opts.Log.InfoContext(ctx, "domain destroyed", "uuid", id)
-	}
-	return err
+	return d.verbs.Destroy(ctx, id, d.appear, d.end)
 }
 
 // end destroys a domain, and what libvirt may have made of a reboot in the same
@@ -118,7 +86,7 @@ func (d *Driver) Destroy(ctx context.Context, id uuid.UUID) error {
 func (d *Driver) end(ctx context.Context, victim xen.Domain) error {
 	limit, cancel := context.WithTimeoutCause(ctx, d.opts.Limits.Destroy, errStays)
 	defer cancel()
-	err := d.poll(limit, func() (bool, error) {
+	err := d.verbs.Until(limit, func() (bool, error) {
 		said := d.call(limit, d.opts.Limits.Destroy, func(l *rpc.Libvirt) error {
 			return l.DomainDestroyFlags(handle(victim), rpc.DomainDestroyDefault)
 		})
@@ -149,7 +117,7 @@ func (d *Driver) appear(ctx context.Context, id uuid.UUID) (found xen.Domain, er
 	limit, cancel := context.WithTimeoutCause(ctx, d.opts.Limits.Destroy, errGhost)
 	defer cancel()
 	waited := false
-	err = d.poll(limit, func() (bool, error) {
+	err = d.verbs.Until(limit, func() (bool, error) {
 		if found, err = d.lookup(limit, id); err != nil {
 			return false, err
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -63,6 +64,27 @@ func verbs(d *Driver, spec xen.Spec) map[string]func(ctx context.Context) error 
 		"pin":        func(ctx context.Context) error { return d.Pin(ctx, id, 0, nil, nil) },
 		"share":      func(ctx context.Context) error { _, err := d.Share(ctx, id); return err },
 		"set share":  func(ctx context.Context) error { return d.SetShare(ctx, id, xen.Share{Weight: 1}) },
+
+		"config":        func(ctx context.Context) error { _, err := d.Config(ctx, id); return err },
+		"update config": func(ctx context.Context) error { return d.UpdateConfig(ctx, spec) },
+		"reboot":        func(ctx context.Context) error { _, err := d.Reboot(ctx, id, nil); return err },
+		"attach disk": func(ctx context.Context) error {
+			return d.AttachDisk(ctx, id, xen.Disk{Dev: "xvdb", Path: spec.Kernel})
+		},
+		"detach disk": func(ctx context.Context) error { return d.DetachDisk(ctx, id, "xvda") },
+		"attach vif": func(ctx context.Context) error {
+			return d.AttachVif(ctx, id, xen.Vif{Name: "x.1", Bridge: "xenint", MAC: xen.MAC{0, 0x16, 0x3e, 0, 0, 9}})
+		},
+		"detach vif": func(ctx context.Context) error { return d.DetachVif(ctx, id, xen.MAC{0, 0x16, 0x3e, 0, 0, 9}) },
+		"insert":     func(ctx context.Context) error { return d.Insert(ctx, id, "hdc", "/srv/x.iso") },
+		"eject":      func(ctx context.Context) error { return d.Eject(ctx, id, "hdc") },
+		"save":       func(ctx context.Context) error { return d.Save(ctx, id, io.Discard, nil) },
+		"restore": func(ctx context.Context) error {
+			_, err := d.Restore(ctx, spec, strings.NewReader(""), nil)
+			return err
+		},
+		"console": func(ctx context.Context) error { _, err := d.Console(ctx, id); return err },
+		"screen":  func(ctx context.Context) error { _, err := d.Screen(ctx, id); return err },
 	}
 }
 
@@ -112,12 +134,21 @@ func TestHungInTheMiddle(t *testing.T) {
 		{"pause", []uint32{procSuspend}},
 		{"check", []uint32{procCapabilities, procListAll}},
 		{"info", []uint32{procHostname, procVersion, procNodeInfo, procFreeMemory, procCapabilities}},
-		{"features", []uint32{procCreateXML, procRename}},
+		{"features", []uint32{procCreateXML, procRename, procReboot, procAttach, procDetach, procUpdate, procBegin}},
+		{"config", []uint32{procByUUID, procXML, procSchedParams}},
+		{"reboot", []uint32{procXML, procReboot}},
+		{"attach disk", []uint32{procXML, procAttach}},
+		{"detach disk", []uint32{procXML, procDetach}},
+		{"save", []uint32{procByUUID, procBegin}},
+		{"console", []uint32{procXML}},
+		{"screen", []uint32{procXML}},
 	} {
 		for _, proc := range tc.procs {
 			d := startDaemon(t)
 			spec := testSpec(t)
-			d.domains = []guest{running(spec)}
+			g := running(spec)
+			g.xml, _ = render(spec, anyHost())
+			d.domains = []guest{g}
 			var hangs atomic.Bool
 			hangs.Store(true)
 			d.silent = func(p uint32) bool { return p == proc && hangs.Load() }

@@ -9,6 +9,7 @@ import (
 	rpc "github.com/digitalocean/go-libvirt"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // Info implements xen.Domains. libvirt knows no more of Xen's version than its
@@ -23,7 +24,7 @@ func (d *Driver) Info(ctx context.Context) (xen.HostInfo, error) {
 		info.VirtCaps = p.virtCaps
 	}
 	if err != nil {
-		return xen.HostInfo{}, wrap("info", "", err)
+		return xen.HostInfo{}, verb.Wrap("info", "", err)
 	}
 	return info, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // notRunning is the ID of a domain that libvirt is about to start.
@@ -23,7 +24,7 @@ const notRunning = -1
 //	virConnectListAllDomains, and for each virDomainGetState, virDomainGetInfo
 func (d *Driver) List(ctx context.Context) ([]xen.Domain, error) {
 	domains, err := d.list(ctx)
-	return domains, wrap("list", "", err)
+	return domains, verb.Wrap("list", "", err)
 }
 
 func (d *Driver) list(ctx context.Context) ([]xen.Domain, error) {
@@ -62,7 +63,7 @@ func names(l *rpc.Libvirt) ([]rpc.Domain, error) {
 //	virDomainLookupByUUID
 func (d *Driver) Lookup(ctx context.Context, id uuid.UUID) (xen.Domain, error) {
 	found, err := d.lookup(ctx, id)
-	return found, wrap("lookup", id.String(), err)
+	return found, verb.Wrap("lookup", id.String(), err)
 }
 
 func (d *Driver) lookup(ctx context.Context, id uuid.UUID) (found xen.Domain, err error) {

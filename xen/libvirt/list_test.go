@@ -111,11 +111,11 @@ func TestFeatures(t *testing.T) {
 	driver := d.driver()
 	got, err := driver.Features(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, xen.Features{Types: []xen.Type{xen.PV}, Missing: []string{"rename"}}, got)
+	assert.Equal(t, xen.Features{Types: []xen.Type{xen.PV}, Missing: []string{"rename", "update config", "save and leave paused"}}, got)
 	renames = 42
 	got, err = driver.Features(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, xen.Features{Types: []xen.Type{xen.PV}, Missing: []string{"create paused"}}, got)
+	assert.Equal(t, xen.Features{Types: []xen.Type{xen.PV}, Missing: []string{"create paused", "update config", "save and leave paused"}}, got)
 }
 
 func TestErrorCodes(t *testing.T) {

@@ -3,10 +3,7 @@ package libvirt_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"net"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,10 +13,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/xenhost/xenhost/internal/lab/xenlab"
+	"github.com/xenhost/xenhost/internal/lab/domu"
 	"github.com/xenhost/xenhost/internal/tier"
 	"github.com/xenhost/xenhost/xen"
-	"github.com/xenhost/xenhost/xen/dom0"
 	"github.com/xenhost/xenhost/xen/libvirt"
 	"github.com/xenhost/xenhost/xen/xentest"
 )
@@ -39,23 +35,69 @@ func TestLive(t *testing.T) {
 	driver := liveDriver(t)
 	f, err := driver.Features(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, xen.Features{Types: []xen.Type{xen.PVH, xen.PV}, Missing: []string{"rename"}}, f)
-	xentest.TestDomains(t, live(driver, f.Types))
+	assert.Equal(t, xen.Features{
+		Types: []xen.Type{xen.PVH, xen.HVM, xen.PV}, Missing: []string{"rename", "update config", "save and leave paused"},
+	}, f)
+	xentest.TestDomains(t, live(driver, []xen.Type{xen.PVH, xen.PV}))
+}
+
+// TestRolesLive is the suite of the other roles on the Xen of this host, through
+// libvirtd.
+func TestRolesLive(t *testing.T) {
+	driver := liveDriver(t)
+	guests := domu.From(40)
+	xentest.TestRoles(t, xentest.Harness{
+		New:    func(*testing.T) xen.Domains { return driver },
+		Spec:   func(t *testing.T, typ xen.Type) xen.Spec { return guests.OnVolume(t, typ) },
+		Types:  []xen.Type{xen.PVH, xen.PV, xen.HVM},
+		Booted: domu.Booted,
+		Boots:  domu.Boots,
+		Disk:   guests.Volume,
+		Image:  domu.Image,
+	})
+}
+
+// TestResidueLive has an attach fail where only libxl's script can see why, and
+// looks by xl whether anything of it is left.
+func TestResidueLive(t *testing.T) {
+	driver := liveDriver(t)
+	guests := domu.From(35)
+	spec := guests.OnVolume(t, xen.PVH)
+	spec.Name = "suite-residue"
+	dom, err := driver.Create(t.Context(), spec, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, driver.Destroy(context.Background(), spec.UUID)) })
+	domu.Booted(t, spec)
+	volume := guests.Volume(t)
+	domu.Command(t, "mkfs.ext4", "-q", volume)
+	at := t.TempDir()
+	domu.Command(t, "mount", volume, at)
+	list := func() string { return domu.Command(t, "xl", "block-list", strconv.Itoa(dom.ID)) }
+	before := list()
+	err = driver.AttachDisk(t.Context(), spec.UUID, xen.Disk{Dev: "xvdb", Path: volume})
+	domu.Command(t, "umount", at)
+	t.Log(err)
+	require.Error(t, err, "dom0 has it mounted")
+	assert.NotErrorIs(t, err, xen.ErrDirty)
+	assert.Equal(t, before, list(), "nothing is left")
+	require.NoError(t, driver.AttachDisk(t.Context(), spec.UUID, xen.Disk{Dev: "xvdb", Path: volume}), "and it can be attached now")
+	require.NoError(t, driver.DetachDisk(t.Context(), spec.UUID, "xvdb"))
+	assert.Equal(t, before, list())
 }
 
 func live(driver *libvirt.Driver, types []xen.Type) xentest.Harness {
-	guests := &guests{}
+	guests := &domu.Guests{}
 	return xentest.Harness{
 		New:    func(*testing.T) xen.Domains { return driver },
-		Spec:   func(t *testing.T, typ xen.Type) xen.Spec { return guests.onVolume(t, typ) },
+		Spec:   func(t *testing.T, typ xen.Type) xen.Spec { return guests.OnVolume(t, typ) },
 		Types:  types,
-		Booted: booted,
+		Booted: domu.Booted,
 		// libvirt holds the guest until it has answered, for up to a minute, and
 		// in a minute it boots and hears: xl takes its CPU behind libvirt's back.
 		Deaf: func(t *testing.T, d xen.Domains, id uuid.UUID) {
 			dom, err := d.Lookup(t.Context(), id)
 			require.NoError(t, err)
-			command(t, "xl", "pause", strconv.Itoa(dom.ID))
+			domu.Command(t, "xl", "pause", strconv.Itoa(dom.ID))
 		},
 		CreateTakes: 3 * time.Second,
 	}
@@ -65,7 +107,7 @@ func live(driver *libvirt.Driver, types []xen.Type) xentest.Harness {
 // can, and asks xl what it became.
 func TestLiveSpec(t *testing.T) {
 	driver := liveDriver(t)
-	spec := (&guests{n: 20}).onVolume(t, xen.PVH)
+	spec := domu.From(20).OnVolume(t, xen.PVH)
 	spec.Name, spec.VCPUs, spec.MaxVCPUs = "suite-spec", 1, 2
 	spec.MaxMemory, spec.Weight, spec.Cap = 160<<20, 512, 70
 	spec.Cmdline += ` x="<&>]]>'é" --  end `
@@ -85,7 +127,7 @@ func TestLiveSpec(t *testing.T) {
 			OnCrash string           `json:"on_crash"`
 		} `json:"config"`
 	}
-	text := command(t, "xl", "list", "-l", strconv.Itoa(created.ID))
+	text := domu.Command(t, "xl", "list", "-l", strconv.Itoa(created.ID))
 	require.NoError(t, json.Unmarshal([]byte(text), &seen), text)
 	require.Len(t, seen, 1)
 	config := seen[0].Config
@@ -108,61 +150,18 @@ func TestLiveSpec(t *testing.T) {
 	assert.Equal(t, spec.Vifs[0].Name, config.Nics[0]["ifname"])
 	assert.Equal(t, spec.Vifs[0].Bridge, config.Nics[0]["bridge"])
 	assert.Equal(t, spec.Vifs[0].MAC.String(), config.Nics[0]["mac"])
-	shares := strings.Fields(command(t, "xl", "sched-credit2", "-d", strconv.Itoa(created.ID)))
+	shares := strings.Fields(domu.Command(t, "xl", "sched-credit2", "-d", strconv.Itoa(created.ID)))
 	assert.Equal(t, []string{"512", "70"}, shares[len(shares)-2:])
 }
 
 // TestLiveSizes changes a guest that runs.
 func TestLiveSizes(t *testing.T) {
 	driver := liveDriver(t)
-	spec := (&guests{n: 30}).onVolume(t, xen.PVH)
+	spec := domu.From(30).OnVolume(t, xen.PVH)
 	spec.Name, spec.VCPUs, spec.MaxVCPUs, spec.MaxMemory = "suite-sizes", 2, 2, spec.Memory
 	_, err := driver.Create(t.Context(), spec, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, driver.Destroy(context.Background(), spec.UUID)) })
-	booted(t, spec)
+	domu.Booted(t, spec)
 	sizes(t, driver, spec, false, true)
-}
-
-// guests makes specs that differ in all that must differ.
-type guests struct{ n int }
-
-func (g *guests) onVolume(t *testing.T, typ xen.Type) xen.Spec {
-	t.Helper()
-	g.n++
-	volume := fmt.Sprintf("suite%d", g.n)
-	spec := xen.Spec{
-		UUID: uuid.New(), Type: typ, Memory: 128 << 20, VCPUs: 1,
-		Kernel: xenlab.GuestKernel, Ramdisk: xenlab.GuestRamdisk,
-		Cmdline: xenlab.Guest{Name: "suite", IP: fmt.Sprintf("192.168.0.%d/24", 100+g.n)}.Args(),
-		Disks:   []xen.Disk{{Dev: "xvda", Path: filepath.Join("/dev/guests", volume)}},
-		Vifs:    []xen.Vif{{Name: volume + ".0", Bridge: "xenint", MAC: xen.MAC{0, 0x16, 0x3e, 0, 1, byte(g.n)}}},
-	}
-	if typ == xen.PVH {
-		spec.TSCMode = "native" // the emulated CPU needs it
-	}
-	command(t, "lvcreate", "-y", "-q", "-Wy", "-Zy", "-L", "16m", "-n", volume, "guests")
-	t.Cleanup(func() { command(t, "lvremove", "-y", "-q", "guests/"+volume) })
-	return spec
-}
-
-func command(t *testing.T, argv ...string) string {
-	t.Helper()
-	out, err := dom0.Output(context.Background(), dom0.Local{}, argv...)
-	require.NoError(t, err)
-	return string(out)
-}
-
-// booted waits until the guest answers on its port 80.
-func booted(t *testing.T, spec xen.Spec) {
-	t.Helper()
-	_, ip, _ := strings.Cut(spec.Cmdline, "g.ip=")
-	ip, _, _ = strings.Cut(ip, "/")
-	require.Eventually(t, func() bool {
-		conn, err := net.DialTimeout("tcp", net.JoinHostPort(ip, "80"), 2*time.Second)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	}, 3*time.Minute, time.Second, "the guest answers at %s", ip)
 }

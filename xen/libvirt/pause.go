@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // Pause implements xen.Pauser.
@@ -28,7 +29,7 @@ func (d *Driver) Unpause(ctx context.Context, id uuid.UUID) error {
 }
 
 func (d *Driver) turn(ctx context.Context, verb string, id uuid.UUID, from, to xen.State, do func(*rpc.Libvirt, rpc.Domain) error) error {
-	return d.on(ctx, verb, id.String(), id, func() error {
+	return d.verbs.On(ctx, verb, id.String(), id, func() error {
 		dom, err := d.lookup(ctx, id)
 		switch {
 		case err != nil:
@@ -48,7 +49,7 @@ func (d *Driver) turn(ctx context.Context, verb string, id uuid.UUID, from, to x
 		if dom.State != to {
 			return fmt.Errorf("libvirt did it, and the domain is %s", dom.State)
 		}
-		d.opts.Log.InfoContext(ctx, "domain "+verb+"d", "uuid", id, "domid", dom.ID)
+		d.verbs.Log.InfoContext(ctx, "domain "+verb+"d", "uuid", id, "domid", dom.ID)
 		return nil
 	})
 }
@@ -58,11 +59,11 @@ func (d *Driver) turn(ctx context.Context, verb string, id uuid.UUID, from, to x
 //
 //	virDomainRename
 func (d *Driver) Rename(ctx context.Context, id uuid.UUID, name string) error {
-	return d.on(ctx, "rename", id.String(), id, func() error {
+	return d.verbs.On(ctx, "rename", id.String(), id, func() error {
 		if !xen.ValidName(name) {
-			return &xen.FieldError{Field: "name", Value: name[:min(len(name), 64)], Why: "is not a domain name"}
+			return verb.Refused("name", name, "is not a domain name")
 		}
-		unlock, err := d.names.Lock(ctx, struct{}{})
+		unlock, err := d.verbs.Naming(ctx)
 		if err != nil {
 			return err
 		}
@@ -112,7 +113,7 @@ func (d *Driver) renamed(ctx context.Context, id uuid.UUID, name string) error {
 		err = errors.New("its name is still " + strconv.Quote(dom.Name))
 	}
 	if err == nil {
-		d.opts.Log.InfoContext(ctx, "domain renamed", "uuid", id, "name", name)
+		d.verbs.Log.InfoContext(ctx, "domain renamed", "uuid", id, "name", name)
 	}
 	return err
 }

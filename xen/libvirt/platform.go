@@ -116,10 +116,20 @@ func (p *platform) has(word string) {
 // types returns what render can ask this host for.
 func (p platform) types() []xen.Type {
 	types := []xen.Type{}
-	for _, typ := range []xen.Type{xen.PVH, xen.PV} {
+	for _, typ := range []xen.Type{xen.PVH, xen.HVM, xen.PV} {
 		if _, ok := p.machines[typ]; ok {
 			types = append(types, typ)
 		}
 	}
 	return types
+}
+
+// isXen reports whether the host runs Xen at all: libvirtd has other drivers.
+func (p platform) isXen() bool {
+	for _, m := range p.machines {
+		if m.domain == "xen" {
+			return true
+		}
+	}
+	return false
 }

@@ -6,16 +6,14 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	rpc "github.com/digitalocean/go-libvirt"
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
-
-var _ xen.Scheduler = (*Driver)(nil)
 
 // VCPUs implements xen.Scheduler. libvirt's Xen driver has one word for a vCPU
 // that is offline and one that waits for a CPU; a vCPU counts as online if it
@@ -127,8 +125,8 @@ func (d *Driver) Pin(ctx context.Context, id uuid.UUID, vcpu int, hard, soft xen
 		if err != nil {
 			return err
 		}
-		if vcpu < 0 || vcpu >= len(vcpus) {
-			return &xen.FieldError{Field: "vcpu", Value: strconv.Itoa(vcpu), Why: fmt.Sprintf("must be 0 to %d", len(vcpus)-1)}
+		if err := verb.InRange("vcpu", vcpu, 0, len(vcpus)-1); err != nil {
+			return err
 		}
 		if soft != nil {
 			return fmt.Errorf("libvirt has no soft affinity: %w", errors.ErrUnsupported)
@@ -145,7 +143,7 @@ func (d *Driver) Pin(ctx context.Context, id uuid.UUID, vcpu int, hard, soft xen
 		if vcpu >= len(vcpus) || !slices.Equal(vcpus[vcpu].Hard.On(info.CPUs), hard.On(info.CPUs)) {
 			return errors.New("libvirt did it, and the vCPU may run elsewhere")
 		}
-		d.opts.Log.InfoContext(ctx, "vcpu pinned", "uuid", id, "vcpu", vcpu, "hard", hard)
+		d.verbs.Log.InfoContext(ctx, "vcpu pinned", "uuid", id, "vcpu", vcpu, "hard", hard)
 		return nil
 	})
 }
@@ -179,7 +177,7 @@ func (d *Driver) SetShare(ctx context.Context, id uuid.UUID, share xen.Share) er
 			err = d.setShare(ctx, id, share)
 		}
 		if err == nil {
-			d.opts.Log.InfoContext(ctx, "share set", "uuid", id, "weight", share.Weight, "cap", share.Cap)
+			d.verbs.Log.InfoContext(ctx, "share set", "uuid", id, "weight", share.Weight, "cap", share.Cap)
 		}
 		return err
 	})

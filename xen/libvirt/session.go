@@ -52,6 +52,11 @@ type sessions struct {
 func (d *Driver) call(ctx context.Context, limit time.Duration, work func(*rpc.Libvirt) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	return d.callUntil(ctx, work)
+}
+
+// callUntil is call, until ctx ends.
+func (d *Driver) callUntil(ctx context.Context, work func(*rpc.Libvirt) error) error {
 	s, err := d.sessions.take(ctx)
 	if err != nil {
 		return explain(err)

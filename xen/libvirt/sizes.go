@@ -4,19 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"math"
 
 	rpc "github.com/digitalocean/go-libvirt"
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
-
-var _ xen.Resizer = (*Driver)(nil)
 
 // onLive does work on a domain that has a domid.
 func (d *Driver) onLive(ctx context.Context, op string, id uuid.UUID, work func(dom xen.Domain) error) error {
-	return d.on(ctx, op, id.String(), id, func() error {
+	return d.verbs.On(ctx, op, id.String(), id, func() error {
 		dom, err := d.lookup(ctx, id)
 		if err == nil && dom.ID == notRunning {
 			err = fmt.Errorf("libvirt is about to start it: %w", xen.ErrBusy)
@@ -46,8 +45,8 @@ func (d *Driver) SetMemory(ctx context.Context, id uuid.UUID, bytes int64) error
 		if err != nil {
 			return err
 		}
-		if why := memoryFits(bytes, most); why != "" {
-			return &xen.FieldError{Field: "memory", Value: strconv.FormatInt(bytes, 10), Why: why}
+		if err := verb.Memory(bytes, int64(min(most, math.MaxInt64>>10)<<10)); err != nil {
+			return err
 		}
 		if dom.State != xen.Running {
 			return fmt.Errorf("domain is %s: %w", dom.State, xen.ErrBusy)
@@ -61,7 +60,7 @@ func (d *Driver) SetMemory(ctx context.Context, id uuid.UUID, bytes int64) error
 		if err != nil {
 			return err
 		}
-		err = d.answered(ctx, func() (bool, error) {
+		err = d.verbs.Answered(ctx, d.opts.Limits.Resize, func() (bool, error) {
 			dom, err = d.lookup(ctx, id)
 			return dom.Memory == bytes, err
 		})
@@ -69,36 +68,17 @@ func (d *Driver) SetMemory(ctx context.Context, id uuid.UUID, bytes int64) error
 			return fmt.Errorf("%w: it has %d MiB; does it have a balloon driver?", err, dom.Memory>>20)
 		}
 		if err == nil {
-			d.opts.Log.InfoContext(ctx, "memory set", "uuid", id, "bytes", bytes)
+			d.verbs.Log.InfoContext(ctx, "memory set", "uuid", id, "bytes", bytes)
 		}
 		return err
 	})
 }
 
-func memoryFits(bytes int64, most uint64) string {
-	switch {
-	case bytes%(1<<20) != 0:
-		return "must be a multiple of 1 MiB, in bytes"
-	case bytes < xen.MinMemory || uint64(bytes)>>10 > most:
-		return fmt.Sprintf("must be %d to %d MiB, in bytes", xen.MinMemory>>20, most>>10)
-	}
-	return ""
-}
-
-// answered waits until the guest has done what it was asked for.
-func (d *Driver) answered(ctx context.Context, done func() (bool, error)) error {
-	limit, cancel := context.WithTimeout(ctx, d.opts.Limits.Resize)
-	defer cancel()
-	err := d.poll(limit, done)
-	if errors.Is(err, context.DeadlineExceeded) && limit.Err() != nil && ctx.Err() == nil {
-		return xen.ErrNoAnswer
-	}
-	return err
-}
-
 // SetVCPUs implements xen.Resizer. libvirt does not tell which vCPUs a guest
 // uses, only which run or wait for something: one counts as taken once it was
 // seen to, and as given up when it was not, and used no time, in five looks.
+// More than the host has CPUs are refused by libvirt (ErrInvalid), although a
+// domain may start with them.
 //
 //	virDomainSetVcpusFlags, with VIR_DOMAIN_VCPU_LIVE
 func (d *Driver) SetVCPUs(ctx context.Context, id uuid.UUID, n int) error {
@@ -107,17 +87,21 @@ func (d *Driver) SetVCPUs(ctx context.Context, id uuid.UUID, n int) error {
 		if err != nil {
 			return err
 		}
-		if n < 1 || n > most {
-			return &xen.FieldError{Field: "vcpus", Value: strconv.Itoa(n), Why: fmt.Sprintf("must be 1 to %d", most)}
+		if err := verb.InRange("vcpus", n, 1, most); err != nil {
+			return err
 		}
 		err = d.ask(ctx, func(l *rpc.Libvirt) error {
-			return l.DomainSetVcpusFlags(handle(dom), uint32(n), uint32(rpc.DomainVCPULive))
+			now, err := l.DomainGetVcpusFlags(handle(dom), uint32(rpc.DomainVCPULive))
+			if err == nil && int(now) != n {
+				err = l.DomainSetVcpusFlags(handle(dom), uint32(n), uint32(rpc.DomainVCPULive))
+			}
+			return err
 		})
 		if err != nil {
 			return err
 		}
 		watch := watch{wanted: n}
-		err = d.answered(ctx, func() (bool, error) {
+		err = d.verbs.Answered(ctx, d.opts.Limits.Resize, func() (bool, error) {
 			vcpus, err := d.vcpuInfo(ctx, dom, most)
 			return watch.look(vcpus), err
 		})
@@ -125,7 +109,7 @@ func (d *Driver) SetVCPUs(ctx context.Context, id uuid.UUID, n int) error {
 			return fmt.Errorf("%w: it was asked to use %d vCPUs", err, n)
 		}
 		if err == nil {
-			d.opts.Log.InfoContext(ctx, "vcpus set", "uuid", id, "vcpus", n)
+			d.verbs.Log.InfoContext(ctx, "vcpus set", "uuid", id, "vcpus", n)
 		}
 		return err
 	})

@@ -3,11 +3,13 @@ package libvirt_test
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -110,7 +112,10 @@ func TestTestDriverLacks(t *testing.T) {
 	driver := testDriver(t, testLibvirtd(t))
 	f, err := driver.Features(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, xen.Features{Types: []xen.Type{xen.PV}, Missing: []string{"create paused", "set share"}}, f)
+	assert.Equal(t, xen.Features{Types: []xen.Type{xen.HVM, xen.PV}, Missing: []string{
+		"create paused", "set share", "attach disk", "attach vif", "detach disk", "detach vif", "insert", "eject", "save",
+		"restore", "console", "screen", "update config", "save and leave paused",
+	}}, f)
 	for name, tc := range map[string]struct {
 		change func(*xen.Spec)
 		paused bool
@@ -130,7 +135,85 @@ func TestTestDriverLacks(t *testing.T) {
 	spec := testGuest(t, xen.PV)
 	_, err = driver.Create(t.Context(), spec, nil)
 	require.NoError(t, err)
-	require.ErrorIs(t, driver.Rename(t.Context(), spec.UUID, "other"), errors.ErrUnsupported)
+	id, image := spec.UUID, filepath.Join(t.TempDir(), "x.iso")
+	require.NoError(t, os.WriteFile(image, nil, 0o600))
+	drive := testGuest(t, xen.HVM)
+	drive.Name, drive.UUID, drive.Vifs = "suite-drive", uuid.New(), nil
+	drive.Disks = append(drive.Disks, xen.Disk{Dev: "hdc", Path: image, ReadOnly: true, CDROM: true})
+	_, err = driver.Create(t.Context(), drive, nil)
+	require.NoError(t, err)
+	more := testGuest(t, xen.PV).Disks[0]
+	more.Dev = "xvdb"
+	next := spec.Clone()
+	next.OnReboot = "destroy"
+	for verb, err := range map[string]error{
+		"rename":                driver.Rename(t.Context(), id, "other"),
+		"attach disk":           driver.AttachDisk(t.Context(), id, more),
+		"detach disk":           driver.DetachDisk(t.Context(), id, "xvda"),
+		"detach vif":            driver.DetachVif(t.Context(), id, spec.Vifs[0].MAC),
+		"insert":                driver.Insert(t.Context(), drive.UUID, "hdc", image),
+		"eject":                 driver.Eject(t.Context(), drive.UUID, "hdc"),
+		"save":                  driver.Save(t.Context(), id, io.Discard, nil),
+		"save and leave paused": driver.Save(t.Context(), id, io.Discard, &xen.SaveOptions{Then: xen.Paused}),
+		"update config":         driver.UpdateConfig(t.Context(), next),
+	} {
+		require.ErrorIs(t, err, errors.ErrUnsupported, verb)
+		assert.NotErrorIs(t, err, xen.ErrDirty, verb)
+	}
+	other := testGuest(t, xen.PV)
+	other.Name = "other"
+	_, err = driver.Restore(t.Context(), other, strings.NewReader(""), nil)
+	refused(t, err, "restore", errors.ErrUnsupported)
+	_, err = driver.Console(t.Context(), id)
+	refused(t, err, "console", errors.ErrUnsupported)
+	_, err = driver.Screen(t.Context(), id)
+	refused(t, err, "screen", errors.ErrUnsupported)
+}
+
+// TestTestDriverRoles is the suite of the other roles on a real libvirtd.
+func TestTestDriverRoles(t *testing.T) {
+	driver := testDriver(t, testLibvirtd(t))
+	const hotplug, noXen = "the test driver of libvirt 9.0 has no hot-plug", "test:///default has no Xen"
+	const memory, fewer = "test:///default has 3 MiB free; see TestTestDriverSizes", "test:///default shows only the vCPUs in use; see TestTestDriverSizes"
+	skip := map[string]string{
+		"PV/sizes/memory": memory,
+		"PV/sizes/vcpus":  fewer,
+		"PV/sizes/pins":   fewer,
+		"PV/sizes/share":  "test:///default has another scheduler",
+		"PV/sizes/reboot": "guests of test:///default keep their domid across a reboot",
+		"PV/sizes/reboot into another configuration": "guests of test:///default keep their domid across a reboot",
+		"HVM/machine/screen":                         "the screens of test:///default have no port",
+		"HVM/console/console":                        noXen,
+		"PV/console/console":                         noXen,
+		"absent/not this type":                       "test:///default can not start a guest paused",
+	}
+	for _, name := range []string{
+		"missing disk", "busy disk", "busy disk read-only", "attach a disk", "attached already", "it is busy for others", "detach a disk",
+		"no bridge", "taken address", "taken name", "attach a vif", "detach a vif",
+	} {
+		skip["PV/devices/"+name] = hotplug
+	}
+	for _, name := range []string{"eject", "insert", "swap"} {
+		skip["HVM/machine/"+name] = hotplug
+	}
+	for _, name := range []string{
+		"writer that fails", "cancelled", "save and go on", "save", "restore of half", "restore of no save file", "restore of nothing",
+		"reader that fails", "restore",
+	} {
+		skip["PV/saved/"+name] = noXen
+	}
+	xentest.TestRoles(t, xentest.Harness{
+		New:   func(*testing.T) xen.Domains { return pauses{driver} },
+		Types: []xen.Type{xen.PV, xen.HVM},
+		Spec:  testGuest,
+		Disk:  func(t *testing.T) string { return testGuest(t, xen.PV).Disks[0].Path },
+		Image: func(t *testing.T) string {
+			image := filepath.Join(t.TempDir(), "image.iso")
+			require.NoError(t, os.WriteFile(image, nil, 0o600))
+			return image
+		},
+		Skip: skip,
+	})
 }
 
 // A libvirtd that is stopped answers nothing, though its socket still accepts.

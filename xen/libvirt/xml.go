@@ -8,6 +8,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // refuse tells what Validate lets pass and this driver does not: strings that
@@ -28,9 +29,6 @@ func refuse(spec xen.Spec) error {
 			errs = append(errs, fmt.Errorf("vif %s is routed: this driver makes bridged ones: %w", v.Name, errors.ErrUnsupported))
 		}
 	}
-	if spec.Type == xen.HVM {
-		errs = append(errs, fmt.Errorf("type hvm: this driver makes pvh and pv: %w", errors.ErrUnsupported))
-	}
 	if len(spec.CPUID) > 0 {
 		errs = append(errs, fmt.Errorf("cpuid: libvirt has no word for single bits: %w", errors.ErrUnsupported))
 	}
@@ -46,7 +44,7 @@ func refuse(spec xen.Spec) error {
 // can not be written in XML; an XML writer would put another in their place.
 func refuseText(field, s string) error {
 	if strings.ContainsAny(s, "\ufffe\uffff") {
-		return &xen.FieldError{Field: field, Value: s[:min(len(s), 64)], Why: "has a character that XML can not carry"}
+		return verb.Refused(field, s, "has a character that XML can not carry")
 	}
 	return nil
 }
@@ -75,18 +73,29 @@ func render(spec xen.Spec, p platform) (string, error) {
 		OnPoweroff: "destroy", OnReboot: spec.OnReboot, OnCrash: spec.OnCrash,
 		Devices: &libvirtxml.DomainDeviceList{},
 	}
+	if spec.Type == xen.HVM {
+		emulate(&dom, spec)
+	}
 	for _, d := range spec.Disks {
 		dom.Devices.Disks = append(dom.Devices.Disks, disk(d))
 	}
 	for i, v := range spec.Vifs {
-		for _, prefix := range p.taken {
-			if strings.HasPrefix(v.Name, prefix) {
-				return "", &xen.FieldError{Field: fmt.Sprintf("vifs[%d].name", i), Value: v.Name, Why: "libvirt keeps names that begin with " + prefix + " for itself"}
-			}
+		if err := p.refuseName(fmt.Sprintf("vifs[%d].name", i), v.Name); err != nil {
+			return "", err
 		}
 		dom.Devices.Interfaces = append(dom.Devices.Interfaces, vif(v))
 	}
 	return dom.Marshal()
+}
+
+// refuseName refuses the name of a vif that libvirt would not use.
+func (p platform) refuseName(field, name string) error {
+	for _, prefix := range p.taken {
+		if strings.HasPrefix(name, prefix) {
+			return verb.Refused(field, name, "libvirt keeps names that begin with "+prefix+" for itself")
+		}
+	}
+	return nil
 }
 
 // timers says how the guest reads its time stamp counter.
@@ -98,8 +107,12 @@ func timers(tscMode string) []libvirtxml.DomainTimer {
 	return []libvirtxml.DomainTimer{{Name: "tsc", Mode: mode}}
 }
 
-// disk names the kernel's own backend: for a file libvirt would want QEMU.
+// disk names the kernel's own backend: for a file libvirt would want QEMU. Who
+// serves an image is left to libxl, as package xlcfg does.
 func disk(d xen.Disk) libvirtxml.DomainDisk {
+	if d.CDROM {
+		return drive(d.Dev, d.Path)
+	}
 	out := libvirtxml.DomainDisk{
 		Device: "disk",
 		Driver: &libvirtxml.DomainDiskDriver{Name: "phy", Type: "raw"},

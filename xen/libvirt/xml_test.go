@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"libvirt.org/go/libvirtxml"
 
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/xentest"
@@ -37,9 +36,16 @@ func fullSpec(typ xen.Type) xen.Spec {
 }
 
 func TestRender(t *testing.T) {
-	for _, typ := range []xen.Type{xen.PV, xen.PVH} {
-		text, err := render(fullSpec(typ), anyHost())
+	host := anyHost()
+	host.machines[xen.HVM] = machine{domain: "xen", os: "hvm", arch: "x86_64", machine: "xenfv"}
+	for _, typ := range []xen.Type{xen.PV, xen.PVH, xen.HVM} {
+		spec := fullSpec(typ)
+		if typ == xen.HVM {
+			spec.VNC, spec.Boot, spec.Disks[1] = true, "dc", xen.Disk{Dev: "hdc", Path: "/srv/a.iso", ReadOnly: true, CDROM: true}
+		}
+		text, err := render(spec, host)
 		require.NoError(t, err)
+		assert.Empty(t, cmp.Diff(spec.WithDefaults(), held(t, text)))
 		file := "testdata/" + string(typ) + ".xml"
 		want, err := os.ReadFile(file)
 		require.NoError(t, err)
@@ -53,7 +59,7 @@ func TestRenderRefuses(t *testing.T) {
 		means  error
 		field  string
 	}{
-		"HVM":                {func(s *xen.Spec) { s.Type = xen.HVM }, errors.ErrUnsupported, ""},
+		"HVM":                {func(s *xen.Spec) { s.Type = xen.HVM }, errors.ErrUnsupported, ""}, // not on this host
 		"CPUID":              {func(s *xen.Spec) { s.CPUID = []string{"0x7,0:ebx=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx0"} }, errors.ErrUnsupported, ""},
 		"not in XML":         {func(s *xen.Spec) { s.Cmdline = "a\uffffb" }, xen.ErrInvalid, "cmdline"},
 		"not in XML either":  {func(s *xen.Spec) { s.Disks[1].Path = "/dev/a\ufffeb" }, xen.ErrInvalid, "disks[1].path"},
@@ -74,29 +80,11 @@ func TestRenderRefuses(t *testing.T) {
 	require.ErrorIs(t, err, errors.ErrUnsupported)
 }
 
-// specOf reads XML that render wrote.
-func specOf(t *testing.T, text string) (spec xen.Spec) {
+// held is what the XML that render wrote says.
+func held(t *testing.T, text string) xen.Spec {
 	t.Helper()
-	var dom libvirtxml.Domain
-	require.NoError(t, dom.Unmarshal(text))
-	spec = xen.Spec{
-		Name: dom.Name, UUID: uuid.MustParse(dom.UUID), Type: map[string]xen.Type{"xen": xen.PV, "xenpvh": xen.PVH}[dom.OS.Type.Type],
-		Memory: int64(dom.CurrentMemory.Value) << 10, MaxMemory: int64(dom.Memory.Value) << 10, VCPUs: int(dom.VCPU.Current), MaxVCPUs: int(dom.VCPU.Value),
-		Kernel: dom.OS.Kernel, Ramdisk: dom.OS.Initrd, Cmdline: dom.OS.Cmdline, TSCMode: "default", OnReboot: dom.OnReboot, OnCrash: dom.OnCrash,
-		Weight: xen.DefaultWeight,
-	}
-	for _, timer := range dom.Clock.Timer {
-		spec.TSCMode = map[string]string{"native": "native", "paravirt": "native_paravirt", "emulate": "always_emulate"}[timer.Mode]
-	}
-	for _, d := range dom.Devices.Disks {
-		require.Equal(t, "phy", d.Driver.Name)
-		spec.Disks = append(spec.Disks, xen.Disk{Dev: d.Target.Dev, Path: d.Source.Block.Dev, ReadOnly: d.ReadOnly != nil})
-	}
-	for _, n := range dom.Devices.Interfaces {
-		mac, err := xen.ParseMAC(n.MAC.Address)
-		require.NoError(t, err)
-		spec.Vifs = append(spec.Vifs, xen.Vif{Name: n.Target.Dev, Bridge: n.Source.Bridge.Bridge, MAC: mac})
-	}
+	spec, err := specOf(text)
+	require.NoError(t, err)
 	return spec
 }
 
@@ -105,7 +93,7 @@ func specOf(t *testing.T, text string) (spec xen.Spec) {
 func TestHostileStrings(t *testing.T) {
 	base := fullSpec(xen.PVH)
 	base.CPUID = []string{""}
-	refused, held := 0, 0
+	refused, whole := 0, 0
 	texts := append(xentest.HostileStrings(), "</cmdline><kernel>/x</kernel>", "<!--", "]]>", "&lt;", "&#10;", "<![CDATA[x]]>", "<?x?>", "\ufffd", " a  b ")
 	for _, text := range texts {
 		for field, spec := range xentest.HostileSpecs(base, text) {
@@ -118,14 +106,14 @@ func TestHostileStrings(t *testing.T) {
 				refused++
 				continue
 			}
-			held++
-			require.Empty(t, cmp.Diff(spec.WithDefaults(), specOf(t, rendered)), "%s %q", field, text)
+			whole++
+			require.Empty(t, cmp.Diff(spec.WithDefaults(), held(t, rendered)), "%s %q", field, text)
 		}
 	}
 	assert.GreaterOrEqual(t, len(texts), 300)
 	assert.Greater(t, refused, 2000)
-	assert.Greater(t, held, 200)
-	t.Logf("%d strings: %d specs refused, %d held", len(texts), refused, held)
+	assert.Greater(t, whole, 200)
+	t.Logf("%d strings: %d specs refused, %d held", len(texts), refused, whole)
 }
 
 // FuzzRender: what Validate lets pass comes out of an XML parser as it went in.
@@ -141,6 +129,31 @@ func FuzzRender(f *testing.F) {
 			require.True(t, errors.Is(err, xen.ErrInvalid), "%v", err)
 			return
 		}
-		require.Empty(t, cmp.Diff(spec.WithDefaults(), specOf(t, text)))
+		require.Empty(t, cmp.Diff(spec.WithDefaults(), held(t, text)))
+	})
+}
+
+func TestBootOrder(t *testing.T) {
+	for _, boot := range []string{"", "c", "d", "cd", "dcn", "n"} {
+		assert.Equal(t, boot, bootOrder(bootDevices(boot)))
+	}
+	assert.Len(t, bootDevices(""), 3, "libvirt's own order is the disk alone")
+}
+
+// FuzzSpecOf: XML of a domain, whoever made it, is read or refused.
+func FuzzSpecOf(f *testing.F) {
+	for _, file := range []string{"live.xml", "pv.xml", "pvh.xml", "hvm.xml"} {
+		text, err := os.ReadFile("testdata/" + file)
+		require.NoError(f, err)
+		f.Add(string(text))
+	}
+	f.Add("<domain><uuid>b263ad99-692d-4062-89d6-71de96ca83df</uuid><os><type>linux</type></os><memory unit='TiB'>9</memory><vcpu/></domain>")
+	f.Fuzz(func(t *testing.T, text string) {
+		spec, err := specOf(text)
+		if err != nil {
+			return
+		}
+		assert.GreaterOrEqual(t, spec.MaxMemory, spec.Memory)
+		assert.GreaterOrEqual(t, spec.MaxVCPUs, spec.VCPUs)
 	})
 }

@@ -7,13 +7,14 @@ import (
 	"path/filepath"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 	"github.com/xenhost/xenhost/xen/xlcfg"
 )
 
 // Check implements xen.Checker by looking at the list of domains, at xl info,
 // at the files and at /sys/class/net.
 func (d *Driver) Check(ctx context.Context, spec xen.Spec) error {
-	return wrap("check", spec.Name, d.check(ctx, spec))
+	return verb.Wrap("check", spec.Name, d.check(ctx, spec))
 }
 
 func (d *Driver) check(ctx context.Context, spec xen.Spec) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 	"github.com/xenhost/xenhost/xen/xlcfg"
 )
 
@@ -19,7 +20,7 @@ import (
 //
 //	xl list -l DOMID
 func (d *Driver) Config(ctx context.Context, id uuid.UUID) (spec xen.Spec, err error) {
-	err = d.on(ctx, "config", id.String(), id, func() error {
+	err = d.verbs.On(ctx, "config", id.String(), id, func() error {
 		dom, err := d.lookup(ctx, id)
 		if err == nil {
 			spec, err = d.config(ctx, dom)
@@ -54,7 +55,7 @@ func (d *Driver) config(ctx context.Context, dom xen.Domain) (xen.Spec, error) {
 func (d *Driver) UpdateConfig(ctx context.Context, spec xen.Spec) error {
 	text, err := xlcfg.Render(spec)
 	if err != nil {
-		return wrap("update config", spec.Name, err)
+		return verb.Wrap("update config", spec.Name, err)
 	}
 	return d.onLive(ctx, "update config", spec.UUID, func(dom xen.Domain) error {
 		if spec.Name != dom.Name {
@@ -72,7 +73,7 @@ func (d *Driver) UpdateConfig(ctx context.Context, spec xen.Spec) error {
 		if !strings.Contains(a.stderr, fmt.Sprintf("setting dom%d configuration", dom.ID)) {
 			return explain(a.stderr, errors.New("xl does not say that it has set it"))
 		}
-		d.opts.Log.InfoContext(ctx, "domain's next configuration set", "uuid", spec.UUID, "domid", dom.ID)
+		d.verbs.Log.InfoContext(ctx, "domain's next configuration set", "uuid", spec.UUID, "domid", dom.ID)
 		return nil
 	})
 }

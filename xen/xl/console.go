@@ -6,21 +6,15 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
-	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/sys/unix"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/pty"
 )
-
-// terminal is what xenconsoled and QEMU open for a domain.
-var terminal = regexp.MustCompile(`^/dev/pts/[0-9]+$`)
 
 // Console implements xen.Consoler: it opens the pty that xl console attaches
 // to, in this dom0, and makes it raw.
@@ -40,10 +34,9 @@ func (d *Driver) Console(ctx context.Context, id uuid.UUID) (c io.ReadWriteClose
 		if err != nil {
 			return err
 		}
-		if !terminal.MatchString(path) {
-			return fmt.Errorf("xenstore says that its console is %q", path)
+		if c, err = pty.Open(path); err != nil {
+			err = fmt.Errorf("where xenstore says that its console is: %w", err)
 		}
-		c, err = openConsole(path)
 		return err
 	})
 	return c, err
@@ -54,7 +47,7 @@ func (d *Driver) appears(ctx context.Context, dom xen.Domain, node string) (valu
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	var last answer
-	err = d.poll(ctx, func() (bool, error) {
+	err = d.verbs.Until(ctx, func() (bool, error) {
 		last = d.run(ctx, d.opts.Limits.Query, "xenstore-read", "/local/domain/"+strconv.Itoa(dom.ID)+"/"+node)
 		value = strings.TrimSuffix(last.stdout, "\n")
 		return last.err == nil && value != "", nil
@@ -64,56 +57,6 @@ func (d *Driver) appears(ctx context.Context, dom xen.Domain, node string) (valu
 	}
 	return value, err
 }
-
-// pty is the slave side of a console. The file is not embedded: its WriteTo
-// would go around Read.
-type pty struct{ f *os.File }
-
-func openConsole(path string) (io.ReadWriteCloser, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOCTTY, 0)
-	if err != nil {
-		return nil, err
-	}
-	if err := raw(f); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return pty{f}, nil
-}
-
-// raw takes the line discipline out of the way, as cfmakeraw(3) does.
-func raw(f *os.File) error {
-	conn, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failed error
-	err = conn.Control(func(fd uintptr) {
-		t, err := unix.IoctlGetTermios(int(fd), unix.TCGETS)
-		if err != nil {
-			failed = err
-			return
-		}
-		t.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
-		t.Oflag &^= unix.OPOST
-		t.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
-		t.Cflag = t.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
-		failed = unix.IoctlSetTermios(int(fd), unix.TCSETS, t)
-	})
-	return errors.Join(err, failed)
-}
-
-// Read ends with io.EOF when the other side is closed.
-func (p pty) Read(b []byte) (int, error) {
-	n, err := p.f.Read(b)
-	if errors.Is(err, syscall.EIO) {
-		err = io.EOF
-	}
-	return n, err
-}
-
-func (p pty) Write(b []byte) (int, error) { return p.f.Write(b) }
-
-func (p pty) Close() error { return p.f.Close() }
 
 // Screen implements xen.Screener.
 //

@@ -7,11 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
-	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 	"github.com/xenhost/xenhost/xen/xlcfg"
 )
 
@@ -25,10 +25,10 @@ import (
 func (d *Driver) Create(ctx context.Context, spec xen.Spec, opts *xen.CreateOptions) (created xen.Domain, err error) {
 	text, err := xlcfg.Render(spec)
 	if err != nil {
-		return xen.Domain{}, wrap("create", spec.Name, err)
+		return xen.Domain{}, verb.Wrap("create", spec.Name, err)
 	}
-	err = d.on(ctx, "create", spec.Name, spec.UUID, func() error {
-		unlock, err := d.names.Lock(ctx, struct{}{})
+	err = d.verbs.On(ctx, "create", spec.Name, spec.UUID, func() error {
+		unlock, err := d.verbs.Naming(ctx)
 		if err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func (d *Driver) Create(ctx context.Context, spec xen.Spec, opts *xen.CreateOpti
 	if err != nil {
 		return xen.Domain{}, err
 	}
-	d.opts.Log.InfoContext(ctx, "domain created", "name", created.Name, "uuid", created.UUID, "domid", created.ID)
+	d.verbs.Log.InfoContext(ctx, "domain created", "name", created.Name, "uuid", created.UUID, "domid", created.ID)
 	return created, nil
 }
 
@@ -155,7 +155,7 @@ func (d *Driver) end(ctx context.Context, victim xen.Domain) error {
 	limit, cancel := context.WithTimeoutCause(ctx, d.opts.Limits.Destroy, errStays)
 	defer cancel()
 	a := d.run(limit, d.opts.Limits.Destroy, "xl", "destroy", strconv.Itoa(victim.ID))
-	err := d.poll(limit, func() (bool, error) {
+	err := d.verbs.Until(limit, func() (bool, error) {
 		domains, err := d.list(limit)
 		if err != nil {
 			return false, err
@@ -173,6 +173,3 @@ func (d *Driver) end(ctx context.Context, victim xen.Domain) error {
 }
 
 var errStays = errors.New("destroyed, and still on the list")
-
-// remaining is how long from now until t, at least a moment.
-func remaining(t time.Time) time.Duration { return max(time.Until(t), time.Millisecond) }

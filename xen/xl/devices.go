@@ -8,11 +8,11 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"syscall"
 
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 	"github.com/xenhost/xenhost/xen/xlcfg"
 )
 
@@ -24,40 +24,25 @@ import (
 func (d *Driver) AttachDisk(ctx context.Context, id uuid.UUID, disk xen.Disk) error {
 	parameters, err := xlcfg.Disk(disk)
 	if err != nil {
-		return wrap("attach disk", id.String(), err)
+		return verb.Wrap("attach disk", id.String(), err)
 	}
 	return d.onLive(ctx, "attach disk", id, func(dom xen.Domain) error {
 		now, err := d.config(ctx, dom)
 		if err != nil {
 			return err
 		}
-		for _, other := range now.Disks {
-			if other.Dev == disk.Dev {
-				return fmt.Errorf("it has a disk %s: %w", disk.Dev, fs.ErrExist)
-			}
-			if sameDevice(other.Path, disk.Path) && !(other.ReadOnly && disk.ReadOnly) {
-				return fmt.Errorf("%s is its disk %s: %w", disk.Path, other.Dev, xen.ErrBusy)
-			}
+		if err := verb.Free(now, disk); err != nil {
+			return err
 		}
 		a := d.run(ctx, d.opts.Limits.Attach, "xl", "block-attach", strconv.Itoa(dom.ID), parameters)
 		err = d.attached(ctx, a, func(ctx context.Context) (bool, error) { return d.hasDisk(ctx, dom, disk.Dev) },
 			[]string{"block-detach", strconv.Itoa(dom.ID), disk.Dev},
 			[]string{"block-detach", "-f", strconv.Itoa(dom.ID), disk.Dev}) // a paused guest does not answer
 		if err == nil {
-			d.opts.Log.InfoContext(ctx, "disk attached", "uuid", id, "dev", disk.Dev, "path", disk.Path)
+			d.verbs.Log.InfoContext(ctx, "disk attached", "uuid", id, "dev", disk.Dev, "path", disk.Path)
 		}
 		return err
 	})
-}
-
-// sameDevice compares the devices themselves where they can be seen: one
-// volume has several names below /dev.
-func sameDevice(a, b string) bool {
-	var x, y syscall.Stat_t
-	if syscall.Stat(a, &x) != nil || syscall.Stat(b, &y) != nil || x.Mode&syscall.S_IFMT != syscall.S_IFBLK {
-		return a == b
-	}
-	return y.Mode&syscall.S_IFMT == syscall.S_IFBLK && x.Rdev == y.Rdev
 }
 
 // takenPlace is what xl says when it has not begun.
@@ -77,7 +62,7 @@ func (d *Driver) attached(ctx context.Context, a answer, there func(context.Cont
 	if takenPlace.MatchString(a.stderr) {
 		return failed // what is there is not ours
 	}
-	ctx, cancel := d.after(ctx, 2*d.opts.Limits.Detach+d.opts.Limits.Query)
+	ctx, cancel := verb.After(ctx, 2*d.opts.Limits.Detach+d.opts.Limits.Query)
 	defer cancel()
 	left, err := there(ctx)
 	for _, argv := range undo {
@@ -109,7 +94,7 @@ func (d *Driver) hasDisk(ctx context.Context, dom xen.Domain, dev string) (bool,
 //	xl block-detach DOMID DEV
 func (d *Driver) DetachDisk(ctx context.Context, id uuid.UUID, dev string) error {
 	if !xen.ValidDisk(dev) {
-		return wrap("detach disk", id.String(), &xen.FieldError{Field: "dev", Value: dev[:min(len(dev), 64)], Why: "is not xvda to xvdp"})
+		return verb.Wrap("detach disk", id.String(), verb.Refused("dev", dev, "is not xvda to xvdp"))
 	}
 	return d.onLive(ctx, "detach disk", id, func(dom xen.Domain) error {
 		return d.detach(ctx, id, dev, func(ctx context.Context) (bool, error) { return d.hasDisk(ctx, dom, dev) },
@@ -140,7 +125,7 @@ func (d *Driver) detach(ctx context.Context, id uuid.UUID, what string, there fu
 		}
 		return err
 	}
-	d.opts.Log.InfoContext(ctx, "device detached", "uuid", id, "device", what)
+	d.verbs.Log.InfoContext(ctx, "device detached", "uuid", id, "device", what)
 	return nil
 }
 
@@ -150,7 +135,7 @@ func (d *Driver) detach(ctx context.Context, id uuid.UUID, what string, there fu
 func (d *Driver) AttachVif(ctx context.Context, id uuid.UUID, vif xen.Vif) error {
 	arguments, err := xlcfg.Vif(vif)
 	if err != nil {
-		return wrap("attach vif", id.String(), err)
+		return verb.Wrap("attach vif", id.String(), err)
 	}
 	return d.onLive(ctx, "attach vif", id, func(dom xen.Domain) error {
 		has := func(ctx context.Context) (bool, error) { return d.hasVif(ctx, dom, vif.MAC) }
@@ -163,7 +148,7 @@ func (d *Driver) AttachVif(ctx context.Context, id uuid.UUID, vif xen.Vif) error
 		a := d.run(ctx, d.opts.Limits.Attach, append([]string{"xl", "network-attach", strconv.Itoa(dom.ID)}, arguments...)...)
 		err := d.attached(ctx, a, has, []string{"network-detach", strconv.Itoa(dom.ID), vif.MAC.String()})
 		if err == nil {
-			d.opts.Log.InfoContext(ctx, "vif attached", "uuid", id, "vif", vif.Name, "mac", vif.MAC)
+			d.verbs.Log.InfoContext(ctx, "vif attached", "uuid", id, "vif", vif.Name, "mac", vif.MAC)
 		}
 		return err
 	})

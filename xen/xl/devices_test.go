@@ -10,6 +10,7 @@ import (
 
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/dom0"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 const (
@@ -131,8 +132,8 @@ func TestOwnDiskIsBusy(t *testing.T) {
 	require.ErrorIs(t, h.driver("").AttachDisk(t.Context(), id, xen.Disk{Dev: "xvdb", Path: "/dev/guests/web1"}), xen.ErrBusy)
 	require.ErrorIs(t, h.driver("").AttachDisk(t.Context(), id, xen.Disk{Dev: "xvda", Path: "/dev/guests/data"}), fs.ErrExist)
 	assert.Empty(t, h.said)
-	assert.True(t, sameDevice("/dev/null", "/dev/null"))
-	assert.False(t, sameDevice("/dev/null", "/dev/zero"), "not block devices")
+	assert.True(t, verb.SameDevice("/dev/null", "/dev/null"))
+	assert.False(t, verb.SameDevice("/dev/null", "/dev/zero"), "not block devices")
 }
 
 func TestDetach(t *testing.T) {

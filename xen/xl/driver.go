@@ -12,7 +12,7 @@ import (
 
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/dom0"
-	"github.com/xenhost/xenhost/xen/internal/keyed"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // Options changes how a Driver works; the zero value is right for most hosts.
@@ -44,10 +44,9 @@ type Limits struct {
 // Driver runs the xl command of one dom0. It is safe for concurrent use: verbs
 // on one domain wait for each other, and so do creates and renames.
 type Driver struct {
-	runner  dom0.Runner
-	opts    Options
-	domains keyed.Mutex[uuid.UUID]
-	names   keyed.Mutex[struct{}] // xl looks at names and memory first and takes them later
+	runner dom0.Runner
+	opts   Options
+	verbs  verb.Verbs
 }
 
 var _ interface {
@@ -90,6 +89,7 @@ func New(r dom0.Runner, opts *Options) *Driver {
 	if d.opts.Log == nil {
 		d.opts.Log = slog.New(slog.DiscardHandler)
 	}
+	d.verbs.Poll, d.verbs.Log = d.opts.Poll, d.opts.Log
 	return d
 }
 
@@ -117,19 +117,9 @@ func (d *Driver) run(ctx context.Context, limit time.Duration, argv ...string) a
 	return answer{stdout: stdout.String(), stderr: stderr.String(), err: err}
 }
 
-// on does work on the domain while nobody else does, and wraps its error.
-func (d *Driver) on(ctx context.Context, op, name string, id uuid.UUID, work func() error) error {
-	unlock, err := d.domains.Lock(ctx, id)
-	if err == nil {
-		defer unlock()
-		err = work()
-	}
-	return wrap(op, name, err)
-}
-
 // onLive does work on a domain that runs or is paused.
 func (d *Driver) onLive(ctx context.Context, op string, id uuid.UUID, work func(dom xen.Domain) error) error {
-	return d.on(ctx, op, id.String(), id, func() error {
+	return d.verbs.On(ctx, op, id.String(), id, func() error {
 		dom, err := d.lookup(ctx, id)
 		if err != nil {
 			return err
@@ -139,36 +129,6 @@ func (d *Driver) onLive(ctx context.Context, op string, id uuid.UUID, work func(
 		}
 		return work(dom)
 	})
-}
-
-// after is a context for what must be done although ctx may have ended: to
-// look, and to put things back.
-func (d *Driver) after(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), limit)
-}
-
-func wrap(op, name string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &xen.Error{Op: op, Name: name, Err: err}
-}
-
-// poll calls look at once and then every Poll until it says true or fails, or
-// ctx ends.
-func (d *Driver) poll(ctx context.Context, look func() (bool, error)) error {
-	tick := time.NewTicker(d.opts.Poll)
-	defer tick.Stop()
-	for {
-		if done, err := look(); done || err != nil {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }
 
 // monitored reports whether the process that xl create left behind for a

@@ -3,11 +3,9 @@ package xl
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/dom0"
+	"github.com/xenhost/xenhost/xen/internal/hostiletest"
 	"github.com/xenhost/xenhost/xen/xentest"
 	"github.com/xenhost/xenhost/xen/xlcfg"
 )
@@ -77,12 +76,13 @@ func TestNoHostileStringReachesXl(t *testing.T) {
 	places, calls, configs, args := 0, 0, 0, 0
 	for m := range driver.NumMethod() {
 		method := driver.Method(m)
-		for place := range len(texts(parameters(t, method, &watcher{}))) {
+		good := hostiletest.Good{ID: known, Spec: hostileBase, Disk: data, Vif: more}
+		for place := range hostiletest.Texts(hostiletest.Parameters(t, method, good)) {
 			places++
 			for _, text := range hostile {
 				w := watch(t, method.Name)
-				in := parameters(t, method, w)
-				texts(in)[place].SetString(text)
+				in := hostiletest.Parameters(t, method, good)
+				hostiletest.Texts(in)[place].SetString(text)
 				w.what = fmt.Sprintf("%s, place %d, %q", method.Name, place, text)
 				d := New(w, &Options{TempDir: os.TempDir(), Poll: time.Millisecond, Limits: Limits{Resize: time.Millisecond, Query: time.Second}})
 				in[0] = reflect.ValueOf(d)
@@ -128,67 +128,6 @@ var (
 	fresh = uuid.MustParse("00000000-0000-4000-8000-000000000008")
 )
 
-// parameters makes good parameters for a method. A type that is not known here
-// fails the test: say what a good value of it is.
-func parameters(t *testing.T, method reflect.Method, w *watcher) []reflect.Value {
-	t.Helper()
-	var in []reflect.Value
-	strings := []string{}
-	switch method.Name {
-	case "Rename":
-		strings = []string{"web2"}
-	case "DetachDisk":
-		strings = []string{"xvdb"}
-	case "Insert":
-		strings = []string{"hdc", "/srv/new.iso"}
-	case "Eject":
-		strings = []string{"hdc"}
-	}
-	for i := range method.Type.NumIn() {
-		v := reflect.New(method.Type.In(i)).Elem()
-		switch p := v.Addr().Interface().(type) {
-		case **Driver, *int, *int64, *xen.CPUSet, *xen.MAC:
-		case *context.Context:
-			*p = t.Context()
-		case *uuid.UUID:
-			*p = known
-		case *xen.Spec:
-			*p = hostileBase(method.Name)
-		case *xen.Disk:
-			*p = data
-		case *xen.Vif:
-			*p = more
-		case *xen.Share:
-			*p = xen.Share{Weight: 1}
-		case **xen.CreateOptions:
-			*p = &xen.CreateOptions{}
-		case **xen.ShutdownOptions:
-			*p = &xen.ShutdownOptions{Grace: -1}
-		case **xen.RebootOptions:
-			*p = &xen.RebootOptions{Grace: time.Millisecond}
-		case **xen.SaveOptions:
-			*p = &xen.SaveOptions{}
-		case **xen.RestoreOptions:
-			*p = &xen.RestoreOptions{}
-		case *io.Writer:
-			*p = io.Discard
-		case *io.Reader:
-			*p = emptyReader{}
-		case *string:
-			require.NotEmpty(t, strings, "what is a good string for parameter %d of %s?", i, method.Name)
-			*p, strings = strings[0], strings[1:]
-		default:
-			require.Fail(t, "unknown parameter", "what is a good %T for parameter %d of %s?", p, i, method.Name)
-		}
-		in = append(in, v)
-	}
-	return in
-}
-
-type emptyReader struct{}
-
-func (emptyReader) Read([]byte) (int, error) { return 0, io.EOF }
-
 // hostileBase has a string in every field.
 func hostileBase(method string) xen.Spec {
 	s := spec()
@@ -200,27 +139,4 @@ func hostileBase(method string) xen.Spec {
 	s.Vifs = []xen.Vif{more}
 	s.CPUID = []string{"0x1:ecx=" + strings.Repeat("x", 32)}
 	return s
-}
-
-// texts returns every string in the values.
-func texts(values []reflect.Value) (found []reflect.Value) {
-	for _, v := range values {
-		switch v.Kind() {
-		case reflect.String:
-			found = append(found, v)
-		case reflect.Pointer:
-			if !v.IsNil() && v.Elem().Type() != reflect.TypeFor[Driver]() {
-				found = slices.Concat(found, texts([]reflect.Value{v.Elem()}))
-			}
-		case reflect.Struct:
-			for i := range v.NumField() {
-				found = slices.Concat(found, texts([]reflect.Value{v.Field(i)}))
-			}
-		case reflect.Slice:
-			for i := range v.Len() {
-				found = slices.Concat(found, texts([]reflect.Value{v.Index(i)}))
-			}
-		}
-	}
-	return found
 }

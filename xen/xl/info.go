@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // Info implements xen.Domains.
@@ -14,7 +15,7 @@ import (
 //	xl info
 func (d *Driver) Info(ctx context.Context) (xen.HostInfo, error) {
 	info, err := d.info(ctx)
-	return info, wrap("info", "", err)
+	return info, verb.Wrap("info", "", err)
 }
 
 func (d *Driver) info(ctx context.Context) (xen.HostInfo, error) {
@@ -29,7 +30,7 @@ func (d *Driver) info(ctx context.Context) (xen.HostInfo, error) {
 func (d *Driver) Features(ctx context.Context) (xen.Features, error) {
 	info, err := d.info(ctx)
 	if err != nil {
-		return xen.Features{}, wrap("features", "", err)
+		return xen.Features{}, verb.Wrap("features", "", err)
 	}
 	return xen.FeaturesOf(info.VirtCaps), nil
 }

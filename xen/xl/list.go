@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // row is one line of xl list -v, read from the right: the name can hold
@@ -111,7 +112,7 @@ func state(d xen.Domain, paused, shut, dying bool, code string) (xen.State, xen.
 //	xl list -v
 func (d *Driver) List(ctx context.Context) ([]xen.Domain, error) {
 	domains, err := d.list(ctx)
-	return domains, wrap("list", "", err)
+	return domains, verb.Wrap("list", "", err)
 }
 
 func (d *Driver) list(ctx context.Context) ([]xen.Domain, error) {
@@ -125,7 +126,7 @@ func (d *Driver) list(ctx context.Context) ([]xen.Domain, error) {
 // Lookup implements xen.Lister.
 func (d *Driver) Lookup(ctx context.Context, id uuid.UUID) (xen.Domain, error) {
 	found, err := d.lookup(ctx, id)
-	return found, wrap("lookup", id.String(), err)
+	return found, verb.Wrap("lookup", id.String(), err)
 }
 
 func (d *Driver) lookup(ctx context.Context, id uuid.UUID) (xen.Domain, error) {

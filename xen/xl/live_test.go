@@ -1,21 +1,17 @@
 package xl_test
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/xenhost/xenhost/internal/lab/domu"
 	"github.com/xenhost/xenhost/internal/lab/xenlab"
 	"github.com/xenhost/xenhost/internal/tier"
 	"github.com/xenhost/xenhost/xen"
@@ -43,12 +39,12 @@ func TestRecord(t *testing.T) {
 // TestLive is the suite on the Xen of this host.
 func TestLive(t *testing.T) {
 	tier.Require(t, tier.Dom0)
-	guests := &guests{}
+	guests := &domu.Guests{}
 	xentest.TestDomains(t, xentest.Harness{
 		New:         func(*testing.T) xen.Domains { return xl.New(dom0.Local{}, nil) },
-		Spec:        func(t *testing.T, typ xen.Type) xen.Spec { return guests.onVolume(t, typ) },
+		Spec:        func(t *testing.T, typ xen.Type) xen.Spec { return guests.OnVolume(t, typ) },
 		Types:       []xen.Type{xen.PVH, xen.PV},
-		Booted:      booted,
+		Booted:      domu.Booted,
 		CreateTakes: 3 * time.Second,
 	})
 }
@@ -56,19 +52,15 @@ func TestLive(t *testing.T) {
 // TestRolesLive is the suite of the other roles on the Xen of this host.
 func TestRolesLive(t *testing.T) {
 	tier.Require(t, tier.Dom0)
-	guests := &guests{}
+	guests := &domu.Guests{}
 	xentest.TestRoles(t, xentest.Harness{
 		New:    func(*testing.T) xen.Domains { return xl.New(dom0.Local{}, nil) },
-		Spec:   func(t *testing.T, typ xen.Type) xen.Spec { return guests.onVolume(t, typ) },
+		Spec:   func(t *testing.T, typ xen.Type) xen.Spec { return guests.OnVolume(t, typ) },
 		Types:  []xen.Type{xen.PVH, xen.PV, xen.HVM},
-		Booted: booted,
-		Boots:  boots,
-		Disk:   guests.volume,
-		Image: func(t *testing.T) string {
-			image := filepath.Join(t.TempDir(), "image.iso")
-			require.NoError(t, os.WriteFile(image, make([]byte, 1<<20), 0o600))
-			return image
-		},
+		Booted: domu.Booted,
+		Boots:  domu.Boots,
+		Disk:   guests.Volume,
+		Image:  domu.Image,
 	})
 }
 
@@ -83,98 +75,11 @@ func TestLabFull(t *testing.T) {
 	}
 }
 
-// guests makes specs that differ in all that must differ, the same in each run.
-type guests struct{ n int }
-
-func (g *guests) next(typ xen.Type) xen.Spec {
-	g.n++
-	spec := xen.Spec{
-		UUID: uuid.NewSHA1(uuid.NameSpaceOID, fmt.Append(nil, "suite", g.n)), Type: typ, Memory: 128 << 20, VCPUs: 1,
-		Kernel: xenlab.GuestKernel, Ramdisk: xenlab.GuestRamdisk,
-		Cmdline: xenlab.Guest{Name: "suite", IP: g.ip() + "/24"}.Args(),
-		Disks:   []xen.Disk{{Dev: "xvda", Path: fmt.Sprintf("/dev/guests/suite%d", g.n)}},
-		Vifs:    []xen.Vif{{Name: fmt.Sprintf("suite%d.0", g.n), Bridge: "xenint", MAC: xen.MAC{0, 0x16, 0x3e, 0, 1, byte(g.n)}}},
-	}
-	if typ != xen.PV {
-		spec.TSCMode = "native" // the emulated CPU needs it
-	}
-	if typ == xen.HVM {
-		spec.Kernel, spec.Cmdline = "/lab/vmlinuz", strings.Replace(spec.Cmdline, "hvc0", "ttyS0", 1)
-	}
-	return spec
-}
-
-func (g *guests) ip() string { return fmt.Sprintf("192.168.0.%d", 100+g.n) }
-
-func (g *guests) onVolume(t *testing.T, typ xen.Type) xen.Spec {
-	t.Helper()
-	spec := g.next(typ)
-	volume(t, spec.Disks[0].Path)
-	return spec
-}
-
-// volume makes one more.
-func (g *guests) volume(t *testing.T) string {
-	t.Helper()
-	g.n++
-	return volume(t, fmt.Sprintf("/dev/guests/suite%d", g.n))
-}
-
-func volume(t *testing.T, path string) string {
-	t.Helper()
-	name := filepath.Base(path)
-	command(t, "lvcreate", "-y", "-q", "-Wy", "-Zy", "-L", "16m", "-n", name, "guests")
-	t.Cleanup(func() { command(t, "lvremove", "-y", "-q", "guests/"+name) })
-	return path
-}
-
-func command(t *testing.T, argv ...string) string {
-	t.Helper()
-	out, err := dom0.Output(context.Background(), dom0.Local{}, argv...)
-	require.NoError(t, err)
-	return string(out)
-}
-
-// booted waits until the guest answers on its port 80.
-func booted(t *testing.T, spec xen.Spec) {
-	t.Helper()
-	ip := address(spec)
-	require.Eventually(t, func() bool {
-		conn, err := net.DialTimeout("tcp", net.JoinHostPort(ip, "80"), 2*time.Second)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	}, 3*time.Minute, time.Second, "the guest answers at %s", ip)
-}
-
-func address(spec xen.Spec) string {
-	_, ip, _ := strings.Cut(spec.Cmdline, "g.ip=")
-	ip, _, _ = strings.Cut(ip, "/")
-	return ip
-}
-
-// boots asks the guest how often it has booted: it counts on its disk.
-func boots(t *testing.T, spec xen.Spec) int {
-	t.Helper()
-	var state struct{ Boots int }
-	require.Eventually(t, func() bool {
-		client := http.Client{Timeout: 10 * time.Second}
-		answer, err := client.Get("http://" + address(spec) + "/state")
-		if err != nil {
-			return false
-		}
-		defer answer.Body.Close()
-		return json.NewDecoder(answer.Body).Decode(&state) == nil && state.Boots > 0
-	}, 3*time.Minute, time.Second)
-	return state.Boots
-}
-
 // TestDryRun gives configurations with difficult strings to xl's own parser and
 // reads its JSON: each string arrives whole, and nothing else does.
 func TestDryRun(t *testing.T) {
 	tier.Require(t, tier.Dom0)
-	base := (&guests{}).next(xen.PVH)
+	base := (&domu.Guests{}).Next(xen.PVH)
 	for _, text := range []string{
 		`plain`, `a "quoted" word`, `it's \ back\\slash \n \x41 \101`, `"; bootloader="/tmp/x`, "é\u2028 # no comment; [ ] = +=", `$(id) %s`,
 	} {
@@ -193,7 +98,7 @@ func TestDryRun(t *testing.T) {
 			Disks []map[string]any `json:"disks"`
 			Nics  []map[string]any `json:"nics"`
 		}
-		require.NoError(t, json.Unmarshal([]byte(command(t, "xl", "-N", "create", file)), &seen), text)
+		require.NoError(t, json.Unmarshal([]byte(domu.Command(t, "xl", "-N", "create", file)), &seen), text)
 		assert.Equal(t, spec.Name, seen.Info.Name)
 		assert.Equal(t, spec.UUID.String(), seen.Info.UUID)
 		assert.Equal(t, text, seen.Build["cmdline"])

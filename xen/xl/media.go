@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 	"github.com/xenhost/xenhost/xen/xlcfg"
 )
 
@@ -28,8 +29,8 @@ func (d *Driver) Eject(ctx context.Context, id uuid.UUID, dev string) error {
 	return d.drive(ctx, "eject", id, dev, func() error { return nil }, "", "cd-eject")
 }
 
-// drive runs a verb on a drive and reads back that path lies in it.
-func (d *Driver) drive(ctx context.Context, op string, id uuid.UUID, dev string, valid func() error, path, verb string, more ...string) error {
+// drive runs a command on a drive and reads back that path lies in it.
+func (d *Driver) drive(ctx context.Context, op string, id uuid.UUID, dev string, valid func() error, path, command string, more ...string) error {
 	return d.onLive(ctx, op, id, func(dom xen.Domain) error {
 		now, err := d.config(ctx, dom)
 		switch {
@@ -38,7 +39,7 @@ func (d *Driver) drive(ctx context.Context, op string, id uuid.UUID, dev string,
 		case now.Type != xen.HVM:
 			return fmt.Errorf("a %s domain has no CD-ROM drive; attach the image as a read-only disk: %w", now.Type, errors.ErrUnsupported)
 		case !xen.ValidDrive(dev):
-			return &xen.FieldError{Field: "dev", Value: dev[:min(len(dev), 64)], Why: "is not hda to hdd"}
+			return verb.Refused("dev", dev, "is not hda to hdd")
 		}
 		if err := valid(); err != nil {
 			return err
@@ -46,7 +47,7 @@ func (d *Driver) drive(ctx context.Context, op string, id uuid.UUID, dev string,
 		if at := drive(now, dev); at < 0 {
 			return fmt.Errorf("it has no drive %s: %w", dev, fs.ErrNotExist)
 		}
-		a := d.run(ctx, d.opts.Limits.Attach, append([]string{"xl", verb, strconv.Itoa(dom.ID), dev}, more...)...)
+		a := d.run(ctx, d.opts.Limits.Attach, append([]string{"xl", command, strconv.Itoa(dom.ID), dev}, more...)...)
 		if a.err != nil {
 			return a.failure()
 		}
@@ -56,7 +57,7 @@ func (d *Driver) drive(ctx context.Context, op string, id uuid.UUID, dev string,
 		if at := drive(now, dev); at < 0 || now.Disks[at].Path != path {
 			return explain(a.stderr, fmt.Errorf("xl exits 0, and the drive is not as it should be"))
 		}
-		d.opts.Log.InfoContext(ctx, "drive changed", "uuid", id, "dev", dev, "path", path)
+		d.verbs.Log.InfoContext(ctx, "drive changed", "uuid", id, "dev", dev, "path", path)
 		return nil
 	})
 }

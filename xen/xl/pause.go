@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // Pause implements xen.Pauser.
@@ -30,7 +31,7 @@ func (d *Driver) Unpause(ctx context.Context, id uuid.UUID) error {
 }
 
 func (d *Driver) turn(ctx context.Context, verb string, id uuid.UUID, from, to xen.State) error {
-	return d.on(ctx, verb, id.String(), id, func() error {
+	return d.verbs.On(ctx, verb, id.String(), id, func() error {
 		var last answer
 		for range 8 {
 			dom, err := d.lookup(ctx, id)
@@ -46,7 +47,7 @@ func (d *Driver) turn(ctx context.Context, verb string, id uuid.UUID, from, to x
 			if last.err != nil {
 				return last.failure()
 			}
-			d.opts.Log.InfoContext(ctx, "domain "+verb+"d", "uuid", id, "domid", dom.ID)
+			d.verbs.Log.InfoContext(ctx, "domain "+verb+"d", "uuid", id, "domid", dom.ID)
 		}
 		return explain(last.stderr, fmt.Errorf("it is still %s", from))
 	})
@@ -56,11 +57,11 @@ func (d *Driver) turn(ctx context.Context, verb string, id uuid.UUID, from, to x
 //
 //	xl rename DOMID NAME
 func (d *Driver) Rename(ctx context.Context, id uuid.UUID, name string) error {
-	return d.on(ctx, "rename", id.String(), id, func() error {
+	return d.verbs.On(ctx, "rename", id.String(), id, func() error {
 		if !xen.ValidName(name) {
-			return &xen.FieldError{Field: "name", Value: name[:min(len(name), 64)], Why: "is not a domain name"}
+			return verb.Refused("name", name, "is not a domain name")
 		}
-		unlock, err := d.names.Lock(ctx, struct{}{})
+		unlock, err := d.verbs.Naming(ctx)
 		if err != nil {
 			return err
 		}
@@ -98,6 +99,6 @@ func (d *Driver) renamed(ctx context.Context, id uuid.UUID, name string, a answe
 	if dom.Name != name {
 		return explain(a.stderr, errors.New("its name is still "+strconv.Quote(dom.Name)))
 	}
-	d.opts.Log.InfoContext(ctx, "domain renamed", "uuid", id, "name", name)
+	d.verbs.Log.InfoContext(ctx, "domain renamed", "uuid", id, "name", name)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/xenhost/xenhost/internal/lab/domu"
 	"github.com/xenhost/xenhost/internal/tier"
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/dom0"
@@ -25,9 +26,9 @@ const (
 //
 //	XENHOST_TIERS=lab XENHOST_RECORD=1 go test -run TestRecord ./xen/xl
 func TestReplay(t *testing.T) {
-	guests := &guests{}
+	guests := &domu.Guests{}
 	h := xentest.Harness{
-		Spec: func(_ *testing.T, typ xen.Type) xen.Spec { return guests.next(typ) },
+		Spec: func(_ *testing.T, typ xen.Type) xen.Spec { return guests.Next(typ) },
 		Skip: map[string]string{
 			"PVH/shutdown of a guest that ignores it": "depends on the clock",
 			"PVH/cancelled create":                    "depends on the clock",
@@ -36,7 +37,7 @@ func TestReplay(t *testing.T) {
 	var real dom0.Runner
 	file := recording
 	if tier.Demanded(tier.Dom0) && os.Getenv(dom0test.RecordEnv) == "1" {
-		real, h.Spec, h.Booted = dom0.Local{}, guests.onVolume, booted
+		real, h.Spec, h.Booted = dom0.Local{}, guests.OnVolume, domu.Booted
 		file = os.Getenv(recordingEnv)
 	}
 	dir := t.TempDir()

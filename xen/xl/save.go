@@ -14,6 +14,7 @@ import (
 
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/dom0"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 	"github.com/xenhost/xenhost/xen/xlcfg"
 )
 
@@ -30,12 +31,9 @@ import (
 // Up to Xen 4.19 the process that restarts the domain after a reboot ends at
 // every save, whether it succeeds or not.
 func (d *Driver) Save(ctx context.Context, id uuid.UUID, w io.Writer, opts *xen.SaveOptions) error {
-	var then xen.State
-	if opts != nil {
-		then = opts.Then
-	}
-	if then != "" && then != xen.Running && then != xen.Paused {
-		return wrap("save", id.String(), &xen.FieldError{Field: "then", Value: string(then), Why: "must be running, paused or empty"})
+	then, err := verb.SaveThen(opts)
+	if err != nil {
+		return verb.Wrap("save", id.String(), err)
 	}
 	return d.onLive(ctx, "save", id, func(dom xen.Domain) error {
 		if dom.State == xen.Paused {
@@ -46,7 +44,7 @@ func (d *Driver) Save(ctx context.Context, id uuid.UUID, w io.Writer, opts *xen.
 		if a.err == nil && out.n == 0 {
 			a.err = errors.New("xl exits 0, and has written nothing")
 		}
-		ctx, cancel := d.after(ctx, d.opts.Limits.Destroy)
+		ctx, cancel := verb.After(ctx, d.opts.Limits.Destroy)
 		defer cancel()
 		if a.err != nil {
 			return d.unsaved(ctx, dom, a)
@@ -64,7 +62,7 @@ func (d *Driver) Save(ctx context.Context, id uuid.UUID, w io.Writer, opts *xen.
 			err = d.goOn(ctx, left)
 		}
 		if err == nil {
-			d.opts.Log.InfoContext(ctx, "domain saved", "uuid", id, "domid", dom.ID, "then", then)
+			d.verbs.Log.InfoContext(ctx, "domain saved", "uuid", id, "domid", dom.ID, "then", then)
 		}
 		return err
 	})
@@ -141,10 +139,10 @@ func (d *Driver) Restore(ctx context.Context, spec xen.Spec, r io.Reader, opts *
 	paused := opts != nil && opts.Paused
 	text, err := xlcfg.Render(spec)
 	if err != nil {
-		return back, wrap("restore", spec.Name, err)
+		return back, verb.Wrap("restore", spec.Name, err)
 	}
-	err = d.on(ctx, "restore", spec.Name, spec.UUID, func() error {
-		unlock, err := d.names.Lock(ctx, struct{}{})
+	err = d.verbs.On(ctx, "restore", spec.Name, spec.UUID, func() error {
+		unlock, err := d.verbs.Naming(ctx)
 		if err != nil {
 			return err
 		}
@@ -167,7 +165,7 @@ func (d *Driver) Restore(ctx context.Context, spec xen.Spec, r io.Reader, opts *
 	if err != nil {
 		return xen.Domain{}, err
 	}
-	d.opts.Log.InfoContext(ctx, "domain restored", "name", back.Name, "uuid", back.UUID, "domid", back.ID)
+	d.verbs.Log.InfoContext(ctx, "domain restored", "name", back.Name, "uuid", back.UUID, "domid", back.ID)
 	return back, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // VCPUs implements xen.Scheduler.
@@ -49,8 +50,8 @@ func (d *Driver) Pin(ctx context.Context, id uuid.UUID, vcpu int, hard, soft xen
 		if err != nil {
 			return err
 		}
-		if vcpu < 0 || vcpu >= len(vcpus) {
-			return &xen.FieldError{Field: "vcpu", Value: strconv.Itoa(vcpu), Why: fmt.Sprintf("must be 0 to %d", len(vcpus)-1)}
+		if err := verb.InRange("vcpu", vcpu, 0, len(vcpus)-1); err != nil {
+			return err
 		}
 		a := d.run(ctx, d.opts.Limits.Query, "xl", "vcpu-pin", strconv.Itoa(dom.ID), strconv.Itoa(vcpu), hard.String(), soft.String())
 		if a.err != nil {
@@ -63,7 +64,7 @@ func (d *Driver) Pin(ctx context.Context, id uuid.UUID, vcpu int, hard, soft xen
 		if vcpu >= len(vcpus) || !same(vcpus[vcpu].Hard, hard) || !same(vcpus[vcpu].Soft, soft) {
 			return explain(a.stderr, errors.New("xl exits 0, and the vCPU may run elsewhere"))
 		}
-		d.opts.Log.InfoContext(ctx, "vcpu pinned", "uuid", id, "vcpu", vcpu, "hard", hard, "soft", soft)
+		d.verbs.Log.InfoContext(ctx, "vcpu pinned", "uuid", id, "vcpu", vcpu, "hard", hard, "soft", soft)
 		return nil
 	})
 }
@@ -128,7 +129,7 @@ func (d *Driver) SetShare(ctx context.Context, id uuid.UUID, share xen.Share) er
 			err = explain(a.stderr, fmt.Errorf("xl exits 0, and it has weight %d and cap %d", now.Weight, now.Cap))
 		}
 		if err == nil {
-			d.opts.Log.InfoContext(ctx, "share set", "uuid", id, "weight", share.Weight, "cap", share.Cap)
+			d.verbs.Log.InfoContext(ctx, "share set", "uuid", id, "weight", share.Weight, "cap", share.Cap)
 		}
 		return err
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // Shutdown implements xen.Lifecycle.
@@ -20,35 +21,23 @@ import (
 // A guest that reboots instead (it is on the list again under another domid)
 // is asked again. When ctx ends the guest has been asked and runs on, or is
 // on its way down.
-func (d *Driver) Shutdown(ctx context.Context, id uuid.UUID, opts *xen.ShutdownOptions) (how xen.Ending, err error) {
-	grace := time.Minute
-	if opts != nil && opts.Grace != 0 {
-		grace = opts.Grace
-	}
-	err = d.on(ctx, "shutdown", id.String(), id, func() (err error) {
-		how, err = d.shutdown(ctx, id, time.Now().Add(grace))
-		return err
-	})
-	if err != nil {
-		return "", err
-	}
-	d.opts.Log.InfoContext(ctx, "domain shut down", "uuid", id, "how", how)
-	return how, nil
+func (d *Driver) Shutdown(ctx context.Context, id uuid.UUID, opts *xen.ShutdownOptions) (xen.Ending, error) {
+	return d.verbs.Shutdown(ctx, id, opts, func(deadline time.Time) (xen.Ending, error) { return d.shutdown(ctx, id, deadline) })
 }
 
 func (d *Driver) shutdown(ctx context.Context, id uuid.UUID, deadline time.Time) (xen.Ending, error) {
 	guest, err := d.appear(ctx, id)
 	for err == nil {
-		if guest.State != xen.Running && guest.State != xen.Suspended || time.Until(deadline) <= 0 {
-			return d.putAway(ctx, guest)
+		if !verb.Goes(guest) || time.Until(deadline) <= 0 {
+			return verb.PutAway(ctx, guest, d.destroy)
 		}
-		limit := min(remaining(deadline), d.opts.Limits.Shutdown)
+		limit := min(verb.Remaining(deadline), d.opts.Limits.Shutdown)
 		a := d.run(ctx, limit, "xl", "shutdown", strconv.Itoa(guest.ID))
 		if ctx.Err() != nil {
 			return "", ctx.Err()
 		}
 		if errors.Is(a.failure(), errors.ErrUnsupported) {
-			return d.putAway(ctx, guest)
+			return verb.PutAway(ctx, guest, d.destroy)
 		}
 		guest, err = d.leave(ctx, guest, deadline)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -62,7 +51,7 @@ func (d *Driver) shutdown(ctx context.Context, id uuid.UUID, deadline time.Time)
 // come, and returns the domain that is there then; fs.ErrNotExist: none.
 func (d *Driver) leave(ctx context.Context, guest xen.Domain, deadline time.Time) (xen.Domain, error) {
 	now := guest
-	err := d.poll(ctx, func() (bool, error) {
+	err := d.verbs.Until(ctx, func() (bool, error) {
 		domains, err := d.list(ctx)
 		if err != nil {
 			return false, err
@@ -85,33 +74,11 @@ func (d *Driver) leave(ctx context.Context, guest xen.Domain, deadline time.Time
 	return now, err
 }
 
-// putAway destroys a domain that is down, or does not go down. It was a clean
-// end if the guest had powered off and only its monitor was missing.
-func (d *Driver) putAway(ctx context.Context, guest xen.Domain) (xen.Ending, error) {
-	if err := d.destroy(ctx, guest); err != nil {
-		return "", err
-	}
-	if guest.State == xen.Stopped && guest.Reason == xen.Poweroff {
-		return xen.Clean, nil
-	}
-	return xen.Destroyed, nil
-}
-
 // Destroy implements xen.Lifecycle.
 //
 //	xl destroy DOMID
 func (d *Driver) Destroy(ctx context.Context, id uuid.UUID) error {
-	err := d.on(ctx, "destroy", id.String(), id, func() error {
-		victim, err := d.appear(ctx, id)
-		if err != nil {
-			return err
-		}
-		return d.destroy(ctx, victim)
-	})
-	if err == nil {
-		d.opts.Log.InfoContext(ctx, "domain destroyed", "uuid", id)
-	}
-	return err
+	return d.verbs.Destroy(ctx, id, d.appear, d.destroy)
 }
 
 // destroy ends victim, and what its monitor may have made of a reboot in the
@@ -140,7 +107,7 @@ func (d *Driver) destroy(ctx context.Context, victim xen.Domain) error {
 func (d *Driver) appear(ctx context.Context, id uuid.UUID) (found xen.Domain, err error) {
 	limit, cancel := context.WithTimeout(ctx, d.opts.Limits.Destroy)
 	defer cancel()
-	err = d.poll(limit, func() (bool, error) {
+	err = d.verbs.Until(limit, func() (bool, error) {
 		if found, err = d.lookup(limit, id); !errors.Is(err, fs.ErrNotExist) {
 			return true, err
 		}

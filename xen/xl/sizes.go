@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // SetMemory implements xen.Resizer.
@@ -23,8 +24,8 @@ func (d *Driver) SetMemory(ctx context.Context, id uuid.UUID, bytes int64) error
 		if err != nil {
 			return err
 		}
-		if why := memoryFits(now, bytes); why != "" {
-			return &xen.FieldError{Field: "memory", Value: strconv.FormatInt(bytes, 10), Why: why}
+		if err := verb.Memory(bytes, now.MaxMemory); err != nil {
+			return err
 		}
 		if dom.State != xen.Running {
 			return fmt.Errorf("domain is %s: %w", dom.State, xen.ErrBusy)
@@ -40,7 +41,7 @@ func (d *Driver) SetMemory(ctx context.Context, id uuid.UUID, bytes int64) error
 		if a.err != nil {
 			return a.failure()
 		}
-		err = d.answered(ctx, func() (bool, error) {
+		err = d.verbs.Answered(ctx, d.opts.Limits.Resize, func() (bool, error) {
 			dom, err = d.lookup(ctx, id)
 			return dom.Memory == bytes, err
 		})
@@ -48,31 +49,10 @@ func (d *Driver) SetMemory(ctx context.Context, id uuid.UUID, bytes int64) error
 			return fmt.Errorf("%w: it has %d MiB; does it have a balloon driver?", err, dom.Memory>>20)
 		}
 		if err == nil {
-			d.opts.Log.InfoContext(ctx, "memory set", "uuid", id, "bytes", bytes)
+			d.verbs.Log.InfoContext(ctx, "memory set", "uuid", id, "bytes", bytes)
 		}
 		return err
 	})
-}
-
-func memoryFits(now xen.Spec, bytes int64) string {
-	switch {
-	case bytes%(1<<20) != 0:
-		return "must be a multiple of 1 MiB, in bytes"
-	case bytes < xen.MinMemory || bytes > now.MaxMemory:
-		return fmt.Sprintf("must be %d to %d MiB, in bytes", xen.MinMemory>>20, now.MaxMemory>>20)
-	}
-	return ""
-}
-
-// answered waits until the guest has done what it was asked for.
-func (d *Driver) answered(ctx context.Context, done func() (bool, error)) error {
-	limit, cancel := context.WithTimeoutCause(ctx, d.opts.Limits.Resize, xen.ErrNoAnswer)
-	defer cancel()
-	err := d.poll(limit, done)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return xen.ErrNoAnswer
-	}
-	return err
 }
 
 // SetVCPUs implements xen.Resizer. More than the host has CPUs are allowed.
@@ -84,15 +64,15 @@ func (d *Driver) SetVCPUs(ctx context.Context, id uuid.UUID, n int) error {
 		if err != nil {
 			return err
 		}
-		if n < 1 || n > now.MaxVCPUs {
-			return &xen.FieldError{Field: "vcpus", Value: strconv.Itoa(n), Why: fmt.Sprintf("must be 1 to %d", now.MaxVCPUs)}
+		if err := verb.InRange("vcpus", n, 1, now.MaxVCPUs); err != nil {
+			return err
 		}
 		a := d.run(ctx, d.opts.Limits.Query, "xl", "vcpu-set", "-i", strconv.Itoa(dom.ID), strconv.Itoa(n))
 		if a.err != nil {
 			return a.failure()
 		}
 		online := 0
-		err = d.answered(ctx, func() (bool, error) {
+		err = d.verbs.Answered(ctx, d.opts.Limits.Resize, func() (bool, error) {
 			vcpus, err := d.vcpus(ctx, dom)
 			online = 0
 			for _, v := range vcpus {
@@ -106,7 +86,7 @@ func (d *Driver) SetVCPUs(ctx context.Context, id uuid.UUID, n int) error {
 			return fmt.Errorf("%w: it uses %d vCPUs", err, online)
 		}
 		if err == nil {
-			d.opts.Log.InfoContext(ctx, "vcpus set", "uuid", id, "vcpus", n)
+			d.verbs.Log.InfoContext(ctx, "vcpus set", "uuid", id, "vcpus", n)
 		}
 		return err
 	})
