@@ -106,6 +106,15 @@ func ParseClass(s string) (Class, error) {
 	return 0, fmt.Errorf("class %q: %w", s, ErrInvalid)
 }
 
+// MarshalText writes the name.
+func (c Class) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText is ParseClass.
+func (c *Class) UnmarshalText(text []byte) (err error) {
+	*c, err = ParseClass(string(text))
+	return err
+}
+
 // Direction is the customer's.
 type Direction uint8
 

@@ -13,7 +13,7 @@ import (
 )
 
 // sequences is how many lives of a ledger TestExactlyOnce goes through.
-const sequences = 120_000
+const sequences = 100_000
 
 // An object counts what passes, as a vif's element or a domain does.
 type object struct {
@@ -124,11 +124,11 @@ func (l *life) step() error {
 		}
 		m.boot++
 		m.uptime = time.Duration(1+l.rnd.IntN(400)) * time.Second
-		m.wall = m.wall.Add(time.Duration(l.rnd.IntN(7200)-300) * time.Second)
+		m.wall = m.wall.Add(time.Duration(l.rnd.IntN(1500)-300) * time.Second)
 	case 3: // the clock is set
 		m.wall = m.wall.Add(time.Duration(l.rnd.IntN(7200)-3600) * time.Second)
 	case 4: // nobody reads for a while
-		m.pass(time.Duration(l.rnd.IntN(7200)) * time.Second)
+		m.pass(time.Duration(l.rnd.IntN(1500)) * time.Second)
 	case 5: // the guest starts here, and so is not there
 		other := l.hosts[0]
 		if m == other {
@@ -168,7 +168,7 @@ func run(seed uint64) (readings int, err error) {
 		}
 		m.ledger.take(c)
 	}
-	for range 10 + l.rnd.IntN(40) {
+	for range 8 + l.rnd.IntN(24) {
 		if err := l.step(); err != nil {
 			return 0, err
 		}
@@ -231,6 +231,6 @@ func TestExactlyOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	require.Greater(t, readings, 5*sequences, "the sequences read")
+	require.Greater(t, readings, 3*sequences, "the sequences read")
 	t.Logf("RESULT %d sequences with %d readings: 0 doubled, 0 negative, no loss without a flag", sequences, readings)
 }

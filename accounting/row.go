@@ -47,11 +47,14 @@ const (
 	// Left and Arrived: the guest moved to or from another host.
 	Left
 	Arrived
+	// Coarse: the row holds more time than was asked for, since the ledger keeps
+	// its slots no longer.
+	Coarse
 )
 
 func (f Flags) words() []string {
 	var all []string
-	for i, name := range [...]string{"reset", "new", "ended", "gap", "step", "left", "arrived"} {
+	for i, name := range [...]string{"reset", "new", "ended", "gap", "step", "left", "arrived", "coarse"} {
 		if f&(1<<i) != 0 {
 			all = append(all, name)
 		}
