@@ -105,3 +105,18 @@ func (q Quota) Bytes(l Level) (bytes int64, ok bool) {
 	}
 	return 0, false
 }
+
+// Has tells whether a direction counts.
+func (c Count) Has(d Direction) bool {
+	return c != CountIn && c != CountOut || c == CountIn && d == In || c == CountOut && d == Out
+}
+
+// Limit is where the kernel stops a guest's external traffic; see
+// meter.Linux.SetLimits.
+type Limit struct {
+	Guest  uuid.UUID
+	Period time.Time // that the limit is for
+	Bytes  int64     // at which it stops
+	Used   int64     // of them, before the limit is put in force
+	Count  Count
+}
