@@ -125,6 +125,12 @@ func (l *Hold) discard(ctx context.Context) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err == nil {
+		err = l.DropDomain(ctx)
+	}
+	if err == nil {
+		err = l.h.removeNetwork(ctx, l.id)
+	}
 	if err != nil {
 		return err
 	}
