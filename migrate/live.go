@@ -172,7 +172,15 @@ func (m *move) ready(ctx context.Context) error {
 	if err := m.pair.Put(ctx, handover.Ready, m.pair.Target, &m.t, ready); err != nil {
 		return err
 	}
-	return m.pair.GiveUp(ctx, &m.s, &m.t)
+	if err := m.pair.GiveUp(ctx, &m.s, &m.t); err != nil {
+		return err
+	}
+	return m.passes(handover.LetGo, m.pair.Source)
+}
+
+// passes announces that a word is about to go to a toolstack.
+func (m *move) passes(name handover.Name, side handover.Side) error {
+	return m.pair.Do(name, side, "", func() error { return nil })
 }
 
 func (m *move) lastDelta(ctx context.Context, dev string) error {
@@ -207,10 +215,13 @@ func (m *move) lastDelta(ctx context.Context, dev string) error {
 func (m *move) given(ctx context.Context) error {
 	committed := m.t
 	committed.State = owner.Committed
-	return m.pair.Put(ctx, handover.Commit, m.pair.Target, &m.t, committed)
+	if err := m.pair.Put(ctx, handover.Commit, m.pair.Target, &m.t, committed); err != nil {
+		return err
+	}
+	return m.passes(handover.Unpause, m.pair.Target)
 }
 
 func (m *move) runs(context.Context) error {
 	m.report.Downtime = time.Since(m.downAt)
-	return nil
+	return m.passes(handover.Report, m.pair.Source)
 }

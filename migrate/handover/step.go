@@ -34,7 +34,10 @@ const (
 	Ready    Name = "ready"    // target record: Ready
 	Fence    Name = "fence"    // source makes its volumes unusable
 	GiveUp   Name = "give up"  // source record: Fenced; from here on only forward
+	LetGo    Name = "let go"   // live: source's toolstack is told that it may give the domain away
 	Commit   Name = "commit"   // target record: Committed
+	Unpause  Name = "unpause"  // live: target's toolstack is told that the domain is its own
+	Report   Name = "report"   // live: source's toolstack is told that it runs: downtime has ended
 	Rise     Name = "rise"     // live: the copy goes on, if it was left paused
 	Adopt    Name = "adopt"    // target: definition, volumes, network
 	Own      Name = "own"      // target record: Running
