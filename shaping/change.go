@@ -45,8 +45,14 @@ func (o observed) plan(want State, mine func(uuid.UUID) bool, whole bool) (*job,
 			continue
 		}
 		gone = append(gone, o.entries[v])
+		o.dropRound(j, v)
 		if link, there := o.links[v]; there && o.roots[link].ours(vifRoot) {
 			j.drop = append(j.drop, dropRoot(link, vifRoot, "take the limit off vif "+v))
+		}
+	}
+	for v := range o.rounds { // whose note somebody took away
+		if _, noted := o.entries[v]; whole && !noted && !keep[v] {
+			o.dropRound(j, v)
 		}
 	}
 	stay := o.planNotes(j, want.Uplink, entries, gone)
@@ -108,7 +114,11 @@ func (o observed) planGuest(j *job, g Guest, u Uplink, id uint32) error {
 		o.planUpload(j, g, u, id)
 	}
 	want, limited := g.Limits().download()
+	send, sends := g.Limits().send()
 	for _, v := range g.Vifs {
+		if err := o.planSend(j, v, send, sends); err != nil {
+			return err
+		}
 		link, there := o.links[v]
 		r := o.roots[link]
 		switch {

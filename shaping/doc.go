@@ -3,7 +3,8 @@
 // # Words
 //
 // Everything is said from the customer's side. Download is what a guest
-// receives, upload what it sends. A policy is a guest's plan: a rate for each,
+// receives, upload what it sends to the world; send is what it sends to anyone,
+// neighbours included. A policy is a guest's plan: a rate for each,
 // a ceil up to which it may borrow what others leave, a burst, a weight and a
 // priority. A throttle holds a guest below its policy until a given time. The
 // uplink is the network card to the world; dom0 is promised a part of it, so
@@ -50,9 +51,13 @@
 // of nftables, however many guests there are. The queues are fq_codel where
 // the kernel has it, else short.
 //
-// What is ours are the queues 5650: on vifs and 5651: on the uplink, and the
-// nftables tables named xenhost_shaping. A queue that somebody else put on an
-// interface is refused with ErrForeign and stays; so does every other table.
+// For Send, what arrives at a vif takes a way round through an interface of its
+// own (ifb), named xs and 13 digits, with the vif's name in its alias.
+//
+// What is ours are the queues 5650: on vifs and on those interfaces, 5651: on
+// the uplink, the filter 22096 of what arrives at vifs, and the nftables tables
+// named xenhost_shaping. A queue that somebody else put on an interface is
+// refused with ErrForeign and stays; so does every other table.
 // The comments in the maps are the record of what was asked for, in the words
 // of a plan:
 //
@@ -68,7 +73,8 @@
 // # What it does not promise
 //
 //   - Limits between guests, and to dom0's own bridges, other than each
-//     receiver's Download. Upload is about what leaves through the uplink.
+//     receiver's Download and the sender's Send. Upload is about what leaves
+//     through the uplink.
 //   - Guests behind a vif that is in no bridge: its packets go with dom0's.
 //   - Two uplinks at once.
 //   - Exact weights below about 1 Mbit/s a guest: turns are of one packet of

@@ -6,6 +6,7 @@ import "errors"
 // are made before traffic is sent to them and taken away after, and one that
 // is there is changed in place by one message.
 type job struct {
+	links  []message // interfaces that are made before the rest can be planned
 	set    []message // queues and classes, made or changed
 	leaves []leaf    // queues below new ones
 	notes  []message // one transaction
@@ -13,7 +14,7 @@ type job struct {
 }
 
 func (j *job) empty() bool {
-	return len(j.set)+len(j.leaves)+len(j.notes)+len(j.drop) == 0
+	return len(j.links)+len(j.set)+len(j.leaves)+len(j.notes)+len(j.drop) == 0
 }
 
 // A leaf waits below a class or a bucket; limit is its length in bytes where
@@ -22,6 +23,18 @@ type leaf struct {
 	at    leafAt
 	limit uint32
 	about string
+}
+
+// prepared makes the interfaces that a job needs first; again plans the rest, now
+// that they are there.
+func (k *kernel) prepared(j *job, again func() (*job, error)) (*job, error) {
+	if len(j.links) == 0 {
+		return j, nil
+	}
+	if err := k.route.say(j.links); err != nil {
+		return nil, err
+	}
+	return again()
 }
 
 // carryOut does a job.

@@ -12,6 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Keeper is a manager that stays to keep its word: Linux.
+type Keeper interface {
+	Manager
+	Keep(ctx context.Context, opts *KeepOptions) error
+}
+
+var _ Keeper = (*Linux)(nil)
+
 // KeepOptions changes how Keep works; nil is right for a dom0.
 type KeepOptions struct {
 	// Failed is told when a refresh fails, as when somebody else's queue stands

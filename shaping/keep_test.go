@@ -19,7 +19,8 @@ import (
 func TestKeep(t *testing.T) {
 	needNamespaces(t)
 	s := newSpace(t)
-	m := shaping.New(&shaping.Options{NetNS: s.path(), LockDir: t.TempDir()})
+	opts := &shaping.Options{NetNS: s.path(), LockDir: t.TempDir()}
+	m, keeper := shaping.New(opts), shaping.New(opts)
 	g := shaping.Guest{UUID: uuid.UUID{15: 1}, Vifs: []string{"x1.0"}, Policy: shaping.Policy{Download: 10 * shaping.Mbit}}
 	other := shaping.Guest{UUID: uuid.UUID{15: 2}, Vifs: []string{"x2.0"}, Policy: g.Policy}
 	other.Throttle = shaping.Throttle{Rate: shaping.Mbit, Until: time.Now().Add(2 * time.Second)}
@@ -33,7 +34,7 @@ func TestKeep(t *testing.T) {
 	}
 	ended := make(chan error)
 	go func() {
-		ended <- m.Keep(ctx, &shaping.KeepOptions{Every: time.Hour, Failed: func(err error) {
+		ended <- keeper.Keep(ctx, &shaping.KeepOptions{Every: time.Hour, Failed: func(err error) {
 			failed.Lock()
 			defer failed.Unlock()
 			failed.err = errors.Join(failed.err, err)

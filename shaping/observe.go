@@ -16,6 +16,10 @@ type observed struct {
 	leaves  map[leafAt]string // their kinds
 	classes map[uint32]class  // of the uplink
 	flows   map[uint32]Flow
+
+	rounds  map[string]int32 // by vif: its way round, see send.go
+	targets map[int32]int32  // where what arrives at a vif is sent
+	others  map[int32]bool   // vifs that have filters which are not ours
 }
 
 type leafAt struct {
@@ -27,6 +31,7 @@ func observe(r record) observed {
 	return observed{
 		record: r, links: map[string]int32{}, roots: map[int32]root{}, leaves: map[leafAt]string{},
 		classes: map[uint32]class{}, flows: map[uint32]Flow{},
+		rounds: map[string]int32{}, targets: map[int32]int32{}, others: map[int32]bool{},
 	}
 }
 
@@ -50,6 +55,9 @@ func (k *kernel) look() (observed, error) {
 	}
 	for _, b := range queues {
 		seen.addQueue(b)
+	}
+	if err := k.lookRound(&seen); err != nil {
+		return seen, err
 	}
 	if link, ok := seen.links[seen.noted.Uplink.Dev]; ok {
 		err = k.lookClasses(&seen, link)
@@ -78,7 +86,11 @@ func (k *kernel) glance(r record, id uint32, vifs []string) (observed, error) {
 
 func (k *kernel) glanceAt(seen *observed, id uint32, vifs []string) error {
 	up := seen.noted.Uplink.Dev
-	for _, name := range append(slices.Clone(vifs), up) {
+	names := append(slices.Clone(vifs), up)
+	for _, v := range vifs {
+		names = append(names, wayRound(v))
+	}
+	for _, name := range names {
 		if name == "" {
 			continue
 		}
@@ -94,6 +106,16 @@ func (k *kernel) glanceAt(seen *observed, id uint32, vifs []string) error {
 				return err
 			}
 		}
+	}
+	for _, v := range vifs {
+		if link, there := seen.links[v]; there {
+			if err := k.glanceQueue(seen, link, ingressParent); err != nil {
+				return err
+			}
+		}
+	}
+	if err := k.lookRound(seen); err != nil {
+		return err
 	}
 	link, ok := seen.links[up]
 	if !ok || !seen.roots[link].ours(uplinkRoot) {
@@ -141,8 +163,14 @@ func (o *observed) addLink(body []byte) {
 	if len(body) < unix.SizeofIfInfomsg {
 		return
 	}
-	if name := line(find(body[unix.SizeofIfInfomsg:], unix.IFLA_IFNAME)); name != "" {
-		o.links[name] = nl.DeserializeIfInfomsg(body).Index
+	name := line(find(body[unix.SizeofIfInfomsg:], unix.IFLA_IFNAME))
+	if name == "" {
+		return
+	}
+	index := nl.DeserializeIfInfomsg(body).Index
+	o.links[name] = index
+	if vif, ours := roundOf(name, line(find(body[unix.SizeofIfInfomsg:], unix.IFLA_IFALIAS))); ours {
+		o.rounds[vif] = index
 	}
 }
 
@@ -191,10 +219,11 @@ func (o observed) uplinkStands() bool {
 func (o observed) inForce(g Guest) bool {
 	limits := g.Limits()
 	wanted, limited := limits.download()
+	send, sends := limits.send()
 	for _, v := range g.Vifs {
 		link, there := o.links[v]
 		r := o.roots[link]
-		if there && (limited != r.ours(vifRoot) || limited && r.bucket != wanted) {
+		if there && (limited != r.ours(vifRoot) || limited && r.bucket != wanted || !o.sendInForce(v, send, sends)) {
 			return false
 		}
 	}

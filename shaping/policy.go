@@ -21,6 +21,10 @@ type Policy struct {
 	// that Upload alone is a plain cap; if Upload is 0 too, it is the whole
 	// uplink.
 	Ceil Rate `json:"ceil,omitzero"`
+	// Send is the most that each of the guest's vifs sends to anyone, other
+	// guests and dom0 included. It costs an interface a vif (ifb), which the
+	// other limits do without; 0 is no limit but those.
+	Send Rate `json:"send,omitzero"`
 	// Burst is a credit in bytes for short peaks: after a pause so much passes
 	// faster than Download, and faster than Upload where Ceil allows. 0, and
 	// all that is less than the kernel needs to reach the rate, is that.
@@ -51,7 +55,7 @@ func (p Policy) Validate() error {
 }
 
 func (p Policy) validate() error {
-	for _, r := range [...]Rate{p.Download, p.Upload, p.Ceil} {
+	for _, r := range [...]Rate{p.Download, p.Upload, p.Ceil, p.Send} {
 		if err := r.valid(); err != nil {
 			return err
 		}
@@ -95,6 +99,7 @@ func (p Policy) String() string {
 	add(p.Download != 0, "download", p.Download.String())
 	add(p.Upload != 0, "upload", p.Upload.String())
 	add(p.Ceil != 0, "ceil", p.Ceil.String())
+	add(p.Send != 0, "send", p.Send.String())
 	add(p.Burst != 0, "burst", strconv.FormatInt(p.Burst, 10)+"B")
 	add(p.Weight != 0, "weight", strconv.Itoa(p.Weight))
 	add(p.Priority != 0, "priority", strconv.Itoa(p.Priority))
@@ -134,6 +139,8 @@ func parsePolicy(words []string) (p Policy, err error) {
 			p.Upload, err = ParseRate(value)
 		case "ceil":
 			p.Ceil, err = ParseRate(value)
+		case "send":
+			p.Send, err = ParseRate(value)
 		case "burst":
 			p.Burst, err = parseCount(strings.TrimSuffix(value, "B"), value)
 		case "weight":

@@ -69,7 +69,7 @@ func TestPolicyText(t *testing.T) {
 	for text, p := range map[string]Policy{
 		"unlimited":        {},
 		"download 100mbit": {Download: 100 * Mbit},
-		"download 100mbit upload 50mbit ceil 200mbit burst 1048576B weight 4 priority 1": {100 * Mbit, 50 * Mbit, 200 * Mbit, 1 << 20, 4, 1},
+		"download 100mbit upload 50mbit ceil 200mbit send 1gbit burst 1048576B weight 4 priority 1": {100 * Mbit, 50 * Mbit, 200 * Mbit, Gbit, 1 << 20, 4, 1},
 	} {
 		assert.Equal(t, text, p.String())
 		back, err := ParsePolicy(text)
@@ -109,9 +109,10 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(setBucket(1, bucket{1, 2, 3}, "").body)
 	f.Add(setClass(1, 2, 3, class{}, "").body)
 	f.Add(putNotes([]entry{{"vif1.0", 7, "guest"}})[0].body)
+	f.Add(redirect(1, 2, "")[2].body)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		o := observed{links: map[string]int32{}, roots: map[int32]root{}, leaves: map[leafAt]string{},
-			classes: map[uint32]class{}, flows: map[uint32]Flow{}}
+		o := observe(record{})
+		o.addFilter(body)
 		o.addLink(body)
 		o.addQueue(body)
 		o.addClass(body)
@@ -180,7 +181,7 @@ func states() *rapid.Generator[State] {
 		}
 		for n := range byte(4) {
 			if rapid.Bool().Draw(t, "there") {
-				g := Guest{UUID: uuid.UUID{15: n + 1}, Policy: Policy{Download: rates.Draw(t, "download"), Weight: rapid.IntRange(0, 2).Draw(t, "weight")}}
+				g := Guest{UUID: uuid.UUID{15: n + 1}, Policy: Policy{Download: rates.Draw(t, "download"), Send: rates.Draw(t, "send"), Weight: rapid.IntRange(0, 2).Draw(t, "weight")}}
 				for i := range rapid.IntRange(1, 3).Draw(t, "vifs") {
 					g.Vifs = append(g.Vifs, fmt.Sprintf("vif%d.%d", n, i))
 				}

@@ -35,14 +35,21 @@ const quantum = frame
 // download is the bucket of each of the guest's vifs; ok is false if there is
 // no limit.
 func (p Policy) download() (b bucket, ok bool) {
-	if p.Download == 0 {
+	return p.bucketOf(p.Download)
+}
+
+// send is the bucket for what each of the guest's vifs sends.
+func (p Policy) send() (b bucket, ok bool) { return p.bucketOf(p.Send) }
+
+func (p Policy) bucketOf(r Rate) (b bucket, ok bool) {
+	if r == 0 {
 		return bucket{}, false
 	}
-	rate := uint64(p.Download) / 8
+	rate := uint64(r) / 8
 	return bucket{
 		rate:   rate,
-		limit:  queue(p.Download),
-		buffer: ticks(max(burst(p.Download), p.Burst), rate),
+		limit:  queue(r),
+		buffer: ticks(max(burst(r), p.Burst), rate),
 	}, true
 }
 

@@ -23,6 +23,9 @@ func TestRepair(t *testing.T) {
 	}{
 		"a vif's queue removed":      {[]string{"tc", "qdisc", "delete", "dev", "g0", "root"}, true},
 		"a vif's queue changed":      {[]string{"tc", "qdisc", "change", "dev", "g0", "root", "handle", "5650:", "tbf", "rate", "9mbit", "burst", "80kb", "limit", "90kb"}, true},
+		"what it sends let go":       {[]string{"tc", "qdisc", "delete", "dev", "g0", "ingress"}, true},
+		"its way round removed":      {[]string{"sh", "-c", "ip link delete $(ip -o link | grep -o 'xs[0-9a-f]*' | head -1)"}, true},
+		"its way round blocked":      {[]string{"tc", "filter", "delete", "dev", "g0", "ingress"}, true},
 		"a class removed":            {[]string{"tc", "class", "delete", "dev", "eth0", "classid", "5651:1"}, true},
 		"a class changed":            {[]string{"tc", "class", "change", "dev", "eth0", "parent", "5651:ffff", "classid", "5651:1", "htb", "rate", "9mbit"}, true},
 		"dom0's class changed":       {[]string{"tc", "class", "change", "dev", "eth0", "parent", "5651:ffff", "classid", "5651:fffe", "htb", "rate", "9mbit"}, true},
@@ -37,7 +40,7 @@ func TestRepair(t *testing.T) {
 			s := newStreet(t)
 			want := shaping.State{
 				Uplink: shaping.Uplink{Dev: "eth0", Rate: shaping.Gbit},
-				Guests: []shaping.Guest{s.guest(0, shaping.Policy{Download: 10 * shaping.Mbit, Upload: 5 * shaping.Mbit}), s.guest(1, shaping.Policy{Upload: shaping.Mbit})},
+				Guests: []shaping.Guest{s.guest(0, shaping.Policy{Download: 10 * shaping.Mbit, Upload: 5 * shaping.Mbit, Send: 50 * shaping.Mbit}), s.guest(1, shaping.Policy{Upload: shaping.Mbit})},
 			}.Normalize()
 			_, err := s.manager.Apply(t.Context(), want)
 			require.NoError(t, err)
@@ -172,7 +175,8 @@ func TestNothingStaysBehind(t *testing.T) {
 		return s.host.run(t, "", "nft", "list", "ruleset") + s.host.run(t, "", "tc", "qdisc", "show") + s.host.run(t, "", "tc", "class", "show", "dev", "eth0")
 	}
 	before := kernel()
-	s.apply(t, shaping.Gbit, shaping.Policy{Upload: shaping.Mbit, Download: shaping.Mbit}, shaping.Policy{Upload: shaping.Mbit})
+	before += s.host.run(t, "", "ip", "-br", "link")
+	s.apply(t, shaping.Gbit, shaping.Policy{Upload: shaping.Mbit, Download: shaping.Mbit, Send: shaping.Mbit}, shaping.Policy{Upload: shaping.Mbit})
 	require.Contains(t, kernel(), "class htb 5651:2 ")
 	require.NoError(t, s.manager.Remove(t.Context(), s.guest(1, shaping.Policy{}).UUID))
 	assert.NotContains(t, kernel(), "class htb 5651:2 ")
@@ -181,7 +185,7 @@ func TestNothingStaysBehind(t *testing.T) {
 	assert.NotContains(t, kernel(), "tbf 5650: dev g0")
 	_, err := s.manager.Apply(t.Context(), shaping.State{})
 	require.NoError(t, err)
-	assert.Equal(t, before, kernel())
+	assert.Equal(t, before, kernel()+s.host.run(t, "", "ip", "-br", "link"))
 }
 
 // TestTwoManagers: two processes that keep the same host do not undo each

@@ -41,6 +41,7 @@ type Counter struct {
 	UUID     uuid.UUID `json:"uuid"`
 	Download Flow      `json:"download"` // zero where there is no limit to count
 	Upload   Flow      `json:"upload"`   // what left through the uplink
+	Send     Flow      `json:"send"`     // what its vifs sent to anyone; zero without Policy.Send
 }
 
 // Flow is one direction of a Counter.

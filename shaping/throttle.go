@@ -99,6 +99,9 @@ func (g Guest) Limits() Policy {
 	if p.Upload > g.Throttle.Rate {
 		p.Upload = g.Throttle.Rate
 	}
+	if p.Send != 0 {
+		p.Send = least(p.Send, g.Throttle.Rate)
+	}
 	p.Burst = 0 // a credit that was saved up before must not undo it
 	return p.normalize()
 }

@@ -3,6 +3,7 @@ package xen
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -102,4 +103,6 @@ func (v *validation) vif(field string, n Vif) {
 	v.check(validLink(n.Name), field+".name", n.Name, "must be 1 to 15 of A-Z a-z 0-9 _ . - and not start with a dash")
 	v.check(validLink(n.Bridge), field+".bridge", n.Bridge, "must be 1 to 15 of A-Z a-z 0-9 _ . - and not start with a dash")
 	v.check(!n.MAC.IsZero() && n.MAC[0]&1 == 0, field+".mac", n.MAC.String(), "must be a unicast address")
+	ok := n.Rate == 0 || n.Rate >= MinVifRate && n.Rate <= MaxVifRate && n.Rate%8 == 0
+	v.check(ok, field+".rate", strconv.FormatInt(n.Rate, 10), "must be 0, or 8 kbit/s to 32 Gbit/s in whole bytes a second")
 }

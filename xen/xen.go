@@ -89,7 +89,19 @@ type Vif struct {
 	Name   string `json:"name"` // of the interface in dom0, at most 15 bytes; see vifname in xl-network-configuration(5)
 	Bridge string `json:"bridge"`
 	MAC    MAC    `json:"mac"`
+	// Rate is netback's own limit of what the guest sends, in bit/s; 0 is none.
+	// It holds from the first packet and is a backstop only: it drops nothing but
+	// stops the guest's ring, and each queue has it for itself, of which the
+	// guest makes as many as the host's xen_netback.max_queues allows. A plan's
+	// rates are package shaping's, which count the guest as a whole.
+	Rate int64 `json:"rate,omitempty"`
 }
+
+// The bounds of Vif.Rate; xl counts the bytes of a second in 32 bits.
+const (
+	MinVifRate = 8_000
+	MaxVifRate = 32_000_000_000
+)
 
 // Domain is what runs, as the hypervisor shows it. The identity is UUID; ID
 // changes at each start and Name is a hint.

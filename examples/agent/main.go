@@ -2,7 +2,8 @@
 //
 //	agent serve    answers another host on stdin and stdout; ssh starts it
 //	agent boot     after power-on: fence, network, start what should run
-//	agent run      the same, then stays and restarts guests that nobody else would
+//	agent run      the same, then stays: restarts guests that nobody else would, keeps
+//	               rates in force and ends throttles; the one service that a dom0 needs
 //	agent list     what this host has
 //
 // In the other host's ~/.ssh/authorized_keys it is a forced command:
@@ -12,11 +13,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -73,10 +74,11 @@ func main() {
 	cli.Main(root, nil)
 }
 
-// run is boot, and then the supervisor, until SIGTERM. It logs on stderr.
+// run is boot, and then all that must be resident, until SIGTERM. It logs on
+// stderr.
 func run(flags *cli.Flags) *cobra.Command {
 	var opts host.SuperviseOptions
-	c := &cobra.Command{Use: "run", Short: "as boot, then restart guests that nobody else would", Args: cobra.NoArgs,
+	c := &cobra.Command{Use: "run", Short: "as boot, then restart guests that nobody else would, and keep rates", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log := flags.Log()
 			if log == nil {
@@ -86,19 +88,33 @@ func run(flags *cli.Flags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := h.Boot(c.Context()); err != nil {
-				log.Error("boot", "error", err) // one guest that can not start is no reason to leave the others alone
-			}
-			bell := events.Xenstore(&events.XenstoreOptions{Log: log})
-			defer bell.Close()
-			err = h.Supervise(c.Context(), bell, &opts)
-			if errors.Is(err, context.Canceled) {
-				return nil
-			}
-			return err
+			return stay(c.Context(), func(ctx context.Context) error {
+				if _, err := h.Boot(ctx); err != nil {
+					log.Error("boot", "error", err) // one guest that can not start is no reason to leave the others alone
+				}
+				bell := events.Xenstore(&events.XenstoreOptions{Log: log})
+				defer bell.Close()
+				return h.Supervise(ctx, bell, &opts)
+			}, h.KeepRates)
 		}}
 	c.Flags().DurationVar(&opts.Patience, "patience", 30*time.Second, "how long xl's own monitor has to act")
 	return c
+}
+
+// stay does all works at the same time until one fails, which is its error, or
+// ctx ends, which is none.
+func stay(ctx context.Context, works ...func(context.Context) error) error {
+	all, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	var wait sync.WaitGroup
+	for _, work := range works {
+		wait.Go(func() { end(work(all)) })
+	}
+	wait.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return context.Cause(all)
 }
 
 func table(w io.Writer, all []host.Status) {

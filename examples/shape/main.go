@@ -4,7 +4,8 @@
 //	shape list                             configured, and measured for a second
 //	shape throttle web1 1mbit --for 72h    as when its traffic is used up
 //	shape unthrottle web1
-//	shape keep                             puts rates back when guests reboot, ends throttles: run it as a service
+//	shape disk web1 xvda --read 50M --write 50M --write-ops 500
+//	shape keep                             puts rates back when guests reboot, ends throttles; "agent run" does it too
 //
 // The host's line to the world stands in its settings:
 //
@@ -15,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,7 +30,7 @@ func main() {
 	var flags cli.Flags
 	root := &cobra.Command{Use: "shape", Short: "how fast the guests of this host are"}
 	flags.Add(root)
-	root.AddCommand(set(&flags), list(&flags), throttle(&flags), unthrottle(&flags), keep(&flags))
+	root.AddCommand(set(&flags), list(&flags), throttle(&flags), unthrottle(&flags), disk(&flags), keep(&flags))
 	cli.Main(root, nil)
 }
 
@@ -57,6 +59,7 @@ func set(flags *cli.Flags) *cobra.Command {
 	f.Var(&want.Download, "download", "the most that it receives; 0bit is no limit")
 	f.Var(&want.Upload, "upload", "what it can always send to the world")
 	f.Var(&want.Ceil, "ceil", "the most that it sends while others leave room")
+	f.Var(&want.Send, "send", "the most that it sends to anyone, other guests too")
 	f.Var(&burst, "burst", "credit for short peaks")
 	f.IntVar(&want.Weight, "weight", 1, "its share of what others leave")
 	f.IntVar(&want.Priority, "priority", 0, "0 (first) to 7")
@@ -70,6 +73,7 @@ func set(flags *cli.Flags) *cobra.Command {
 			"download": func() { g.Rates.Download = want.Download },
 			"upload":   func() { g.Rates.Upload = want.Upload },
 			"ceil":     func() { g.Rates.Ceil = want.Ceil },
+			"send":     func() { g.Rates.Send = want.Send },
 			"burst":    func() { g.Rates.Burst = want.Burst },
 			"weight":   func() { g.Rates.Weight = want.Weight },
 			"priority": func() { g.Rates.Priority = want.Priority },
@@ -147,9 +151,15 @@ func unthrottle(flags *cli.Flags) *cobra.Command {
 func keep(flags *cli.Flags) *cobra.Command {
 	return &cobra.Command{Use: "keep", Short: "put rates back when guests reboot, end throttles; until it is told to end", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			err := shaping.New(&shaping.Options{Log: flags.Log()}).Keep(c.Context(), &shaping.KeepOptions{
-				Failed: func(err error) { fmt.Fprintln(c.ErrOrStderr(), err) },
-			})
+			log := flags.Log()
+			if log == nil {
+				log = slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+			}
+			h, err := cli.Open(flags.Settings, log)
+			if err != nil {
+				return err
+			}
+			err = h.KeepRates(c.Context())
 			if c.Context().Err() != nil {
 				return nil
 			}

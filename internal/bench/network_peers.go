@@ -12,9 +12,9 @@ import (
 	goiptables "github.com/coreos/go-iptables/iptables"
 )
 
-// cniModule is the peer of a later day: iptables and nftables rules for the
-// port mappings of containers.
-const cniModule = "github.com/containernetworking/plugins/plugins/meta/portmap@v1.9.1"
+// cniModule holds the peers of a later day: plugins for the network of
+// containers. portmap makes iptables or nftables rules, bandwidth queues.
+const cniModule, cniVersion = "github.com/containernetworking/plugins/plugins/meta/", "@v1.9.1"
 
 // flatRule is a forward in one flat chain.
 func flatRule(i int) []string {
@@ -104,20 +104,25 @@ func (b *bench) portmap(ctx context.Context) (bin string, err error) {
 			return "", err
 		}
 	}
+	return cniPlugin(ctx, "portmap")
+}
+
+// cniPlugin builds a plugin, or finds the one that an earlier run has built.
+func cniPlugin(ctx context.Context, name string) (bin string, err error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
 	dir += "/xenhost-bench"
-	bin = dir + "/portmap"
+	bin = dir + "/" + name
 	if _, err := os.Stat(bin); err == nil {
 		return bin, nil
 	}
-	build := exec.CommandContext(ctx, "go", "install", cniModule)
+	build := exec.CommandContext(ctx, "go", "install", cniModule+name+cniVersion)
 	build.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=-mod=mod")
 	build.Dir = "/"
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build %s: %w", cniModule, errors.Join(errors.ErrUnsupported, err, errors.New(string(out))))
+		return "", fmt.Errorf("build %s: %w", name, errors.Join(errors.ErrUnsupported, err, errors.New(string(out))))
 	}
 	return bin, nil
 }

@@ -16,11 +16,12 @@ import (
 
 const (
 	shaped  = 1000
+	rounds  = 3
 	sampled = 50 // guests that one process a command is timed for, and multiplied
 )
 
-// benchShaping limits vifs in both directions by package shaping and by tc, on
-// hosts with as many vifs. The peers make the queues and classes only; ours
+// benchShaping limits vifs in both directions by package shaping, by tc and
+// by CNI's plugin, on hosts with as many vifs. The peers make the queues and classes only; ours
 // also notes which class is whose.
 func benchShaping(ctx context.Context) ([]Row, error) {
 	if os.Getuid() != 0 {
@@ -28,11 +29,19 @@ func benchShaping(ctx context.Context) ([]Row, error) {
 	}
 	b := &bench{}
 	defer b.clean()
-	ours, err := b.shapeOurs(ctx)
-	if err != nil {
-		return nil, err
+	var ours, each, batch shapingTimes
+	for range rounds { // by turns, so that what else the machine does meets both
+		o, err := b.shapeOurs(ctx)
+		if err != nil {
+			return nil, err
+		}
+		e, a, err := b.shapeTC(ctx)
+		if err != nil {
+			return nil, err
+		}
+		ours, each, batch = ours.best(o), each.best(e), batch.best(a)
 	}
-	each, batch, err := b.shapeTC(ctx)
+	cni, err := b.shapeCNI(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -43,6 +52,7 @@ func benchShaping(ctx context.Context) ([]Row, error) {
 	return []Row{
 		row("limit %d guests, s", perVif, ours.first, each.first, 100),
 		row("limit %d guests, s", "tc -batch", ours.first, batch.first, 1/1.3),
+		row("limit %d guests, s", fmt.Sprintf("CNI bandwidth (%d guests, times %d)", sampled, shaped/sampled), ours.first, cni, 0),
 		row("again, nothing new, of %d, s", "our first time", ours.again, ours.first, 5),
 		row("again, nothing new, of %d, s", "tc -batch", ours.again, batch.again, 0),
 		row("change one of %d, s", "one tc class change", ours.one, each.one, 10),
@@ -50,6 +60,14 @@ func benchShaping(ctx context.Context) ([]Row, error) {
 }
 
 type shapingTimes struct{ first, again, one time.Duration }
+
+// best is the shorter time of each kind: what is longer was somebody else's.
+func (t shapingTimes) best(o shapingTimes) shapingTimes {
+	if t == (shapingTimes{}) {
+		return o
+	}
+	return shapingTimes{min(t.first, o.first), min(t.again, o.again), min(t.one, o.one)}
+}
 
 // street makes a namespace with an uplink and a vif for each guest.
 func (b *bench) street(ctx context.Context) (ns string, err error) {
@@ -98,17 +116,13 @@ func (b *bench) shapeOurs(ctx context.Context) (t shapingTimes, err error) {
 		return t, err
 	}
 	one := want.Guests[shaped/2]
-	const times = 20
-	took, err := timed(func() error {
-		for i := range times {
-			one.Policy.Upload = shaping.Rate(i+1) * shaping.Mbit
-			if err := m.Set(ctx, one); err != nil {
-				return err
-			}
-		}
-		return nil
+	mbit := 0
+	seconds, err := median(20, func() error {
+		mbit++
+		one.Policy.Upload = shaping.Rate(mbit) * shaping.Mbit
+		return m.Set(ctx, one)
 	})
-	t.one = took / times
+	t.one = time.Duration(seconds * float64(time.Second))
 	return t, err
 }
 
@@ -173,15 +187,11 @@ func shapeTCHere(ctx context.Context) (each, batch shapingTimes, err error) {
 	if batch.again, err = timed(load); err != nil {
 		return each, batch, err
 	}
-	const times = 20
-	took, err = timed(func() error {
-		for i := range times {
-			if err := within(ctx, "", append([]string{"tc"}, strings.Fields(class(shaped/2, i+1))...)...); err != nil {
-				return err
-			}
-		}
-		return nil
+	mbit := 0
+	seconds, err := median(20, func() error {
+		mbit++
+		return within(ctx, "", append([]string{"tc"}, strings.Fields(class(shaped/2, mbit))...)...)
 	})
-	each.one = took / times
+	each.one = time.Duration(seconds * float64(time.Second))
 	return each, batch, err
 }

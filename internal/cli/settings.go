@@ -16,6 +16,7 @@ import (
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/network/guard"
 	"github.com/xenhost/xenhost/shaping"
+	"github.com/xenhost/xenhost/shaping/diskrate"
 	"github.com/xenhost/xenhost/xen/dom0"
 	"github.com/xenhost/xenhost/xen/host"
 	"github.com/xenhost/xenhost/xen/xl"
@@ -57,12 +58,13 @@ func Open(path string, log *slog.Logger) (*host.Host, error) {
 		g = guard.New(&guard.Options{Runner: run, Log: log})
 	}
 	c := host.Config{
-		Name:     s.Name,
-		Domains:  xl.New(run, nil),
-		Volumes:  lvm.New(run, nil),
-		Network:  network.New(&network.Options{Runner: run, Firewall: s.Firewall, Reserved: s.Reserved, Log: log}),
-		Guard:    g,
-		StateDir: s.StateDir,
+		Name:      s.Name,
+		Domains:   xl.New(run, nil),
+		Volumes:   lvm.New(run, nil),
+		Network:   network.New(&network.Options{Runner: run, Firewall: s.Firewall, Reserved: s.Reserved, Log: log}),
+		Guard:     g,
+		DiskRates: diskrate.New(&diskrate.Options{Log: log}),
+		StateDir:  s.StateDir,
 		Base: network.State{
 			Bonds: s.Bonds, VLANs: s.VLANs, VXLANs: s.VXLANs, Bridges: s.Bridges, Masquerades: s.Masquerades,
 		},

@@ -31,20 +31,21 @@ type Fake struct {
 	state  shaping.State
 	counts map[uuid.UUID]shaping.Counter
 	faults []fault
+	news   chan struct{} // an interface came
 }
 
-var _ shaping.Manager = (*Fake)(nil)
+var _ shaping.Keeper = (*Fake)(nil)
 
 // link is an interface: foreign has a queue of somebody else, limited one of
-// ours.
-type link struct{ foreign, limited bool }
+// ours, and sends is limited in what it sends.
+type link struct{ foreign, limited, sends bool }
 
 // New returns a simulated host.
 func New(opts *Options) *Fake {
 	if opts == nil {
 		opts = &Options{Interfaces: []string{"eth0"}}
 	}
-	f := &Fake{now: opts.Now, links: map[string]*link{}, counts: map[uuid.UUID]shaping.Counter{}}
+	f := &Fake{now: opts.Now, links: map[string]*link{}, counts: map[uuid.UUID]shaping.Counter{}, news: make(chan struct{}, 1)}
 	if f.now == nil {
 		f.now = time.Now
 	}
@@ -61,6 +62,7 @@ func (f *Fake) Plug(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.links[name] = &link{}
+	f.tell()
 }
 
 // Unplug takes an interface away, as a vif goes with its domain; its counters
@@ -82,6 +84,7 @@ func (f *Fake) Plant(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.links[name] = &link{foreign: true}
+	f.tell()
 }
 
 // Carry lets so many bytes pass for a guest.
@@ -170,7 +173,7 @@ func (f *Fake) read() shaping.State {
 	s := f.state.Normalize()
 	for i, g := range s.Guests {
 		for _, v := range g.Vifs {
-			if l := f.links[v]; l != nil && l.limited != limited(g) {
+			if l := f.links[v]; l != nil && (l.limited != limited(g) || l.sends != sends(g)) {
 				s.Guests[i] = shaping.Guest{UUID: g.UUID, Vifs: g.Vifs}
 			}
 		}
@@ -181,17 +184,20 @@ func (f *Fake) read() shaping.State {
 // limited: the guest's vifs have a queue of ours.
 func limited(g shaping.Guest) bool { return g.Limits().Download != 0 }
 
+// sends: what the guest's vifs send is limited.
+func sends(g shaping.Guest) bool { return g.Limits().Send != 0 }
+
 // become makes the host as next says, where nothing foreign is in the way.
 func (f *Fake) become(next shaping.State) {
 	f.state = next.Normalize()
-	wanted := map[string]bool{}
+	wanted := map[string]shaping.Guest{}
 	for _, g := range f.state.Guests {
 		for _, v := range g.Vifs {
-			wanted[v] = limited(g)
+			wanted[v] = g
 		}
 	}
 	for name, l := range f.links {
-		l.limited = wanted[name] && !l.foreign
+		l.limited, l.sends = limited(wanted[name]) && !l.foreign, sends(wanted[name])
 	}
 	for id := range f.counts {
 		if _, ok := f.state.Guest(id); !ok {

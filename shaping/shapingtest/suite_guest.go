@@ -41,6 +41,35 @@ func (s suite) setAgain(t *testing.T) {
 	s.holds(t, absent(1))
 }
 
+func (s suite) sends(t *testing.T) {
+	g := s.guest(t, 1)
+	g.Policy = shaping.Policy{Send: 100 * shaping.Mbit}
+	holds := func() {
+		t.Helper()
+		assert.Equal(t, shaping.State{Guests: []shaping.Guest{g}}, s.read(t))
+	}
+	require.NoError(t, s.Manager.Set(t.Context(), g))
+	holds()
+	g.Policy.Send = shaping.Mbit
+	g.Policy.Download = 2 * shaping.Mbit
+	require.NoError(t, s.Manager.Set(t.Context(), g))
+	holds()
+	s.Unplug(t, g.Vifs[0]) // the guest reboots
+	s.Plug(t, g.Vifs[0])
+	assert.Equal(t, shaping.Policy{}, s.read(t).Guests[0].Policy)
+	_, err := s.Manager.Refresh(t.Context())
+	require.NoError(t, err)
+	holds()
+	other := s.guest(t, 2)
+	other.Policy = shaping.Policy{Send: 5 * shaping.Mbit}
+	s.makes(t, shaping.State{Guests: []shaping.Guest{g, other}})
+	s.makes(t, shaping.State{Guests: []shaping.Guest{other}})
+	other.Policy = shaping.Policy{}
+	require.NoError(t, s.Manager.Set(t.Context(), other))
+	s.makes(t, shaping.State{Guests: []shaping.Guest{other}})
+	s.makes(t, shaping.State{})
+}
+
 func (s suite) replace(t *testing.T) {
 	s.withUplink(t)
 	g := s.guest(t, 1)

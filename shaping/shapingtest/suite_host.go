@@ -1,6 +1,7 @@
 package shapingtest
 
 import (
+	"context"
 	"io/fs"
 	"testing"
 	"time"
@@ -113,6 +114,30 @@ func (s suite) plugged(t *testing.T) {
 		s.Unplug(t, g.Vifs[0])
 		s.holds(t, g)
 	}
+}
+
+func (s suite) kept(t *testing.T) {
+	keeper, ok := s.Manager.(shaping.Keeper)
+	if !ok {
+		t.Skip("this manager does not stay")
+	}
+	s.withUplink(t)
+	g := absent(1)
+	require.NoError(t, s.Manager.Set(t.Context(), g))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- keeper.Keep(ctx, &shaping.KeepOptions{Every: time.Hour}) }()
+	for range 2 { // a domain that starts, and one that reboots
+		s.Plug(t, g.Vifs[0])
+		require.Eventually(t, func() bool {
+			have, err := s.Manager.Read(t.Context())
+			in, _ := have.Guest(g.UUID)
+			return err == nil && assert.ObjectsAreEqual(g.Normalize(), in)
+		}, 10*time.Second, time.Millisecond)
+		s.Unplug(t, g.Vifs[0])
+	}
+	cancel()
+	require.ErrorIs(t, <-ended, context.Canceled)
 }
 
 func (s suite) rebooted(t *testing.T) {

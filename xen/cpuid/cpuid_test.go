@@ -133,6 +133,13 @@ func TestTakes(t *testing.T) {
 	require.ErrorAs(t, err, &missing)
 	assert.Equal(t, "GenuenticAMD", missing.Vendor)
 	require.Error(t, h.Takes(xen.PVH, Policy{}), "no policy at all")
+
+	// A domain on an AMD CPU sees these twice; the host has them once.
+	again := Leaf{Leaf: 0x80000001, Subleaf: -1, Regs: [4]uint32{3: 1<<24 | 1<<9}}
+	plain.Leaves = append(plain.Leaves, again)
+	require.NoError(t, h.Takes(xen.PVH, plain))
+	plain.Leaves[len(plain.Leaves)-1].Regs[3] |= 1 << 31
+	require.EqualError(t, h.Takes(xen.PVH, plain), "the CPU of the host lacks 3dnow")
 }
 
 func TestRefusesWhatItDoesNotKnow(t *testing.T) {

@@ -120,7 +120,13 @@ func hexes(words []string) []uint32 {
 	return all
 }
 
+// copied are the bits of word e1d that on AMD's CPUs repeat those of 1d. A domain
+// sees them there; the sets of a host do not have them twice (CPUID_COMMON_1D_FEATURES
+// in Xen, see recalculate_misc in xen/arch/x86/cpu-policy.c).
+const copied = 0x0183f3ff
+
 // Set returns the features among what the policy says: of each of these words.
+// What AMD's CPUs tell a second time is not in it, as in the sets of a host.
 func (p Policy) Set(words ...string) Set {
 	set := Set{}
 	for _, word := range words {
@@ -137,6 +143,9 @@ func (p Policy) Set(words ...string) Set {
 			for _, l := range p.Leaves {
 				if l.Leaf == at.leaf && l.Subleaf == at.subleaf {
 					set[word] = l.Regs[at.register]
+					if word == "e1d" {
+						set[word] &^= copied
+					}
 				}
 			}
 		}

@@ -59,6 +59,7 @@ func (h *Host) Boot(ctx context.Context) (BootReport, error) {
 		case err != nil:
 		case d != nil:
 			report.Running = append(report.Running, g.UUID)
+			err = h.limitDisks(ctx, g)
 		default:
 			if err = h.Start(ctx, g.UUID); err == nil {
 				report.Started = append(report.Started, g.UUID)

@@ -10,6 +10,7 @@ import (
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/shaping"
+	"github.com/xenhost/xenhost/shaping/diskrate"
 	"github.com/xenhost/xenhost/xen"
 )
 
@@ -53,6 +54,9 @@ type Disk struct {
 	Volume lvm.ID `json:"volume"`
 	Size   int64  `json:"size"`           // bytes; rounded up to whole extents when it is made
 	Pool   string `json:"pool,omitempty"` // the thin pool, if it is a thin volume
+	// Limit is how fast the guest reads and writes it, where the host can hold
+	// it to that.
+	Limit diskrate.Limit `json:"limit,omitzero"`
 }
 
 // Nic is a network interface of a guest. Bridge and MAC stay as they are in a
@@ -61,6 +65,10 @@ type Nic struct {
 	Bridge    string       `json:"bridge"`
 	MAC       xen.MAC      `json:"mac"`
 	Addresses []netip.Addr `json:"addresses,omitempty"`
+	// Backstop is netback's own limit of what the guest sends, for each of its
+	// queues (xen.Vif.Rate), from the guest's next start on. Well above
+	// Rates.Send it keeps a guest that floods its bridge from using up dom0's CPU.
+	Backstop shaping.Rate `json:"backstop,omitzero"`
 }
 
 // Spec returns the domain to create; paths gives the device of each volume.
@@ -74,7 +82,7 @@ func (g Guest) Spec(paths map[lvm.ID]string) xen.Spec {
 		s.Disks = append(s.Disks, xen.Disk{Dev: d.Dev, Path: paths[d.Volume]})
 	}
 	for i, n := range g.Nics {
-		s.Vifs = append(s.Vifs, xen.Vif{Name: network.VifName(g.UUID, i), Bridge: n.Bridge, MAC: n.MAC})
+		s.Vifs = append(s.Vifs, xen.Vif{Name: network.VifName(g.UUID, i), Bridge: n.Bridge, MAC: n.MAC, Rate: int64(n.Backstop)})
 	}
 	return s
 }
@@ -114,7 +122,7 @@ func (g Guest) Validate() error {
 		if d.Size <= 0 {
 			errs = append(errs, fmt.Errorf("%w: disk %s has size %d", ErrInvalid, d.Dev, d.Size))
 		}
-		errs = append(errs, lvm.ValidName(d.SnapshotName())) // a move needs room for its own name
+		errs = append(errs, d.Limit.Validate(), lvm.ValidName(d.SnapshotName())) // a move needs room for its own name
 	}
 	if err := g.Spec(g.Devices()).Validate(); err != nil {
 		errs = append(errs, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/network/guard"
 	"github.com/xenhost/xenhost/shaping"
+	"github.com/xenhost/xenhost/shaping/diskrate"
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/host/owner"
 )
@@ -27,6 +28,9 @@ type Config struct {
 	// Shaping limits how fast guests are; nil is no limit, whatever their
 	// definitions say.
 	Shaping shaping.Manager
+	// DiskRates limits how fast guests read and write their volumes; nil is no
+	// limit, whatever their definitions say.
+	DiskRates diskrate.Manager
 
 	// StateDir holds guests/UUID.json and the owner records. "" is
 	// /var/lib/xenhost. It must be on a disk that survives a power failure.
@@ -52,6 +56,7 @@ type Host struct {
 	network network.Manager
 	guard   guard.Manager
 	shaping shaping.Manager
+	disks   diskrate.Manager
 	guests  definitions
 	owners  *owner.Store
 	base    network.State
@@ -73,7 +78,7 @@ func New(c Config) *Host {
 	}
 	dir := filepath.Join(c.StateDir, "guests")
 	return &Host{
-		name: c.Name, domains: c.Domains, volumes: c.Volumes, network: c.Network, guard: c.Guard, shaping: c.Shaping,
+		name: c.Name, domains: c.Domains, volumes: c.Volumes, network: c.Network, guard: c.Guard, shaping: c.Shaping, disks: c.DiskRates,
 		guests: definitions{dir: dir}, owners: owner.NewStore(dir, nil),
 		base: c.Base, uplink: c.Uplink, grace: c.Grace, log: c.Log.With("host", c.Name),
 	}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/shaping"
+	"github.com/xenhost/xenhost/shaping/diskrate"
 )
 
 // Shaping returns the guest's share of the host's rates; ok is false if it has
@@ -36,9 +38,28 @@ func (h *Host) SetRates(ctx context.Context, id uuid.UUID, rates shaping.Policy)
 // Throttle holds a guest below its rates until a time, or takes that off if it
 // is the zero Throttle. It is written down: it outlasts reboots of guest and
 // host, and goes with the guest in a move. Something must run to end it in time:
-// see shaping.Linux.Keep; without it the next start of the guest does.
+// see KeepRates; without it the next start of the guest does.
 func (h *Host) Throttle(ctx context.Context, id uuid.UUID, t shaping.Throttle) error {
 	return h.reshape(ctx, "throttle", id, func(g *Guest) { g.Throttle = t })
+}
+
+// KeepRates puts limits back on vifs and disks that come again when a guest
+// reboots, and takes throttles off at their time, until ctx ends; that is its
+// error then. One a host is enough. What the host was composed without, or with
+// managers that are no shaping.Keeper and diskrate.Keeper, is not kept.
+func (h *Host) KeepRates(ctx context.Context) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	var wait sync.WaitGroup
+	if k, ok := h.shaping.(shaping.Keeper); ok {
+		wait.Go(func() { end(k.Keep(ctx, nil)) })
+	}
+	if k, ok := h.disks.(diskrate.Keeper); ok {
+		wait.Go(func() { end(k.Keep(ctx, nil)) })
+	}
+	<-ctx.Done()
+	wait.Wait()
+	return context.Cause(ctx)
 }
 
 func (h *Host) reshape(ctx context.Context, op string, id uuid.UUID, change func(*Guest)) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/shaping"
+	"github.com/xenhost/xenhost/shaping/diskrate"
+	"github.com/xenhost/xenhost/shaping/diskrate/diskratetest"
 	"github.com/xenhost/xenhost/shaping/shapingtest"
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/host"
@@ -101,6 +104,35 @@ func TestRatesLiveWithTheGuest(t *testing.T) {
 	inForce(t, rates)
 }
 
+// TestThrottleEnds: a throttle that was written down before the host lost its
+// power ends at its time under the keeper of the next boot, and stays ended.
+func TestThrottleEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // the hour passes at once
+		w, ctx := newWorld(t), t.Context()
+		w.shaped(t)
+		g, err := w.Provision(ctx, fast(t), nil)
+		require.NoError(t, err)
+		throttle := shaping.Throttle{Rate: shaping.Mbit, Until: time.Now().Add(time.Hour).UTC().Truncate(time.Second)}
+		require.NoError(t, w.Throttle(ctx, id, throttle))
+
+		rates := w.shaped(t)
+		kept, cancel := context.WithCancel(ctx)
+		ended := make(chan error, 1)
+		go func() { ended <- w.KeepRates(kept) }()
+		time.Sleep(time.Until(throttle.Until) - time.Millisecond)
+		synctest.Wait()
+		held := g
+		held.Throttle = throttle
+		inForce(t, rates, held)
+		time.Sleep(2 * time.Millisecond)
+		synctest.Wait()
+		inForce(t, rates, g)
+		cancel()
+		require.ErrorIs(t, <-ended, context.Canceled)
+		inForce(t, w.shaped(t), g)
+	})
+}
+
 func TestRatesAreRefused(t *testing.T) {
 	w, ctx := newWorld(t), t.Context()
 	require.ErrorIs(t, w.SetRates(ctx, id, shaping.Policy{}), errors.ErrUnsupported)
@@ -168,4 +200,57 @@ func TestRatesTravel(t *testing.T) {
 	assert.Equal(t, g.Rates, arrived.Policy)
 	require.NoError(t, l.PutAside(ctx))
 	inForce(t, rates, resident)
+}
+
+// TestDiskLimits: a limit is in force before the guest is, outlasts the host's
+// power, and one that this host can not keep does not keep a guest off.
+func TestDiskLimits(t *testing.T) {
+	w, ctx := newWorld(t), t.Context()
+	require.ErrorIs(t, w.LimitDisk(ctx, id, "xvda", diskrate.Limit{}), errors.ErrUnsupported)
+	path := web1(t).Devices()[web1(t).Disks[0].Volume]
+	limited := func() (*diskratetest.Fake, diskrate.Device) {
+		disks := diskratetest.New()
+		device := disks.Plug(path)
+		w.Host = host.New(host.Config{
+			Name: "curacao", Domains: w.domains, Volumes: w.volumes, Network: w.network, StateDir: w.state, DiskRates: disks,
+		})
+		return disks, device
+	}
+	inForce := func(f *diskratetest.Fake, want map[diskrate.Device]diskrate.Limit) {
+		t.Helper()
+		s, err := f.Read(ctx)
+		require.NoError(t, err)
+		assert.Equal(t, want, s.Limits)
+	}
+	disks, device := limited()
+	_, err := w.Provision(ctx, web1(t), nil)
+	require.NoError(t, err)
+	limit := diskrate.Limit{ReadBytes: 10 << 20, WriteOps: 100}
+	require.NoError(t, w.LimitDisk(ctx, id, "xvda", limit))
+	inForce(disks, map[diskrate.Device]diskrate.Limit{device: limit})
+	require.ErrorIs(t, w.LimitDisk(ctx, id, "xvdz", limit), fs.ErrNotExist)
+	require.ErrorIs(t, w.LimitDisk(ctx, id, "xvda", diskrate.Limit{ReadBytes: 1}), diskrate.ErrInvalid)
+
+	disks, device = limited() // the host has lost its power
+	require.NoError(t, w.domains.Destroy(ctx, id))
+	_, err = w.Boot(ctx)
+	require.NoError(t, err)
+	inForce(disks, map[diskrate.Device]diskrate.Limit{device: limit})
+
+	_, err = w.Stop(ctx, id)
+	require.NoError(t, err)
+	disks.Unplug(path)
+	limit.ReadOps = 7
+	require.NoError(t, w.LimitDisk(ctx, id, "xvda", limit), "a guest that is off")
+	device = disks.Plug(path)
+	require.NoError(t, w.Start(ctx, id))
+	inForce(disks, map[diskrate.Device]diskrate.Limit{device: limit})
+
+	disks, _ = limited()
+	disks.Unsupported = true
+	require.ErrorIs(t, w.LimitDisk(ctx, id, "xvda", diskrate.Limit{ReadOps: 1}), errors.ErrUnsupported)
+	_, err = w.Stop(ctx, id)
+	require.NoError(t, err)
+	require.NoError(t, w.Start(ctx, id), "runs without")
+	require.NoError(t, w.LimitDisk(ctx, id, "xvda", diskrate.Limit{}))
 }

@@ -94,6 +94,9 @@ func (l *Hold) start(ctx context.Context) (xen.Domain, error) {
 	if err := l.h.shape(ctx, g); err != nil {
 		return xen.Domain{}, err
 	}
+	if err := l.h.limitDisks(ctx, g); err != nil { // a guest that is too fast is better than one that is down
+		l.h.log.Warn("disk limits", "guest", g.Name, "uuid", g.UUID, "error", err)
+	}
 	d, err := l.h.domains.Create(ctx, g.Spec(paths), nil)
 	if err != nil {
 		return d, err

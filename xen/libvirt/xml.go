@@ -29,6 +29,11 @@ func refuse(spec xen.Spec) error {
 	if len(spec.CPUID) > 0 {
 		errs = append(errs, fmt.Errorf("cpuid: libvirt has no word for single bits: %w", errors.ErrUnsupported))
 	}
+	for _, v := range spec.Vifs {
+		if v.Rate != 0 {
+			errs = append(errs, fmt.Errorf("rate of vif %s: libvirt counts it in another unit: %w", v.Name, errors.ErrUnsupported))
+		}
+	}
 	return errors.Join(errs...)
 }
 

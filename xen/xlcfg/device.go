@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/xenhost/xenhost/xen"
@@ -88,9 +89,44 @@ func parseVif(s string) (v xen.Vif, err error) {
 			v.Bridge = value
 		case "vifname":
 			v.Name = value
+		case "rate":
+			if v.Rate, err = parseRate(value); err != nil {
+				return v, err
+			}
 		default:
 			return v, fmt.Errorf("%q has no place here", item)
 		}
 	}
 	return v, nil
+}
+
+// parseRate reads what xl takes as a vif's rate, as 10Mb/s or 1250000B/s, in
+// bit/s. Another interval than xl's own, behind an @, has no place in a Spec.
+func parseRate(s string) (int64, error) {
+	refused := fmt.Errorf("rate=%q has no place here", s)
+	digits, unit := strings.TrimRight(s, "GMKbBs/"), int64(1)
+	switch s[len(digits):] {
+	case "b/s":
+	case "Kb/s":
+		unit = 1e3
+	case "Mb/s":
+		unit = 1e6
+	case "Gb/s":
+		unit = 1e9
+	case "B/s":
+		unit = 8
+	case "KB/s":
+		unit = 8e3
+	case "MB/s":
+		unit = 8e6
+	case "GB/s":
+		unit = 8e9
+	default:
+		return 0, refused
+	}
+	n, err := strconv.ParseUint(digits, 10, 40)
+	if err != nil || int64(n) > xen.MaxVifRate/unit {
+		return 0, refused
+	}
+	return int64(n) * unit, nil
 }

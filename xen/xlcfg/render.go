@@ -145,7 +145,11 @@ func disk(d xen.Disk) (string, *xen.FieldError) {
 }
 
 func vif(v xen.Vif) []string {
-	return []string{"mac=" + v.MAC.String(), "bridge=" + v.Bridge, "vifname=" + v.Name}
+	out := []string{"mac=" + v.MAC.String(), "bridge=" + v.Bridge, "vifname=" + v.Name}
+	if v.Rate != 0 {
+		out = append(out, fmt.Sprintf("rate=%dB/s", v.Rate/8))
+	}
+	return out
 }
 
 func set(key, value string) Assignment { return Assignment{Key: key, Value: String(value)} }

@@ -25,7 +25,7 @@ func full(t testing.TB) xen.Spec {
 		Name: "web1", UUID: uuid.MustParse("875214f6-96ce-438f-be48-5747c6298420"), Type: xen.PVH,
 		Memory: 128 << 20, VCPUs: 2, Kernel: "/lab/vmlinuz", Ramdisk: "/lab/guest.img", Cmdline: `console=hvc0 x="y"`,
 		Disks:   []xen.Disk{{Dev: "xvda", Path: "/dev/guests/web1"}, {Dev: "xvdb", Path: "/dev/guests/iso", ReadOnly: true}},
-		Vifs:    []xen.Vif{{Name: "web1.0", Bridge: "xenint", MAC: mac(t, "00:16:3e:00:00:65")}},
+		Vifs:    []xen.Vif{{Name: "web1.0", Bridge: "xenint", MAC: mac(t, "00:16:3e:00:00:65"), Rate: 1_500_000_000}},
 		TSCMode: "native", OnReboot: "restart", OnCrash: "preserve",
 		MaxMemory: 256 << 20, MaxVCPUs: 4, Weight: 512, Cap: 150,
 		CPUID: []string{"0x1:ecx=" + strings.Repeat("x", 32), "0x7,0:ebx=0" + strings.Repeat("x", 31) + ",edx=" + strings.Repeat("1", 32)},
@@ -86,6 +86,19 @@ func TestSpecNamesWhatItCanNotHold(t *testing.T) {
 	assert.EqualValues(t, 256<<20, spec.MaxMemory)
 }
 
+func TestVifRate(t *testing.T) {
+	for text, want := range map[string]int64{
+		"8000b/s": 8000, "10Kb/s": 10_000, "10Mb/s": 10_000_000, "1Gb/s": 1_000_000_000,
+		"1000B/s": 8000, "10KB/s": 80_000, "10MB/s": 80_000_000, "4GB/s": xen.MaxVifRate,
+	} {
+		config, err := Parse("F", `vif = ["rate=`+text+`"]`)
+		require.NoError(t, err)
+		spec, _, err := config.Spec()
+		require.NoError(t, err, text)
+		assert.Equal(t, want, spec.Vifs[0].Rate, text)
+	}
+}
+
 func TestSpecRefuses(t *testing.T) {
 	for _, line := range []string{
 		`bootloader = "/tmp/x"`, `bootloader_args = ["x"]`, `device_model_override = "/tmp/x"`, `device_model_args_hvm = ["-x"]`,
@@ -95,7 +108,9 @@ func TestSpecRefuses(t *testing.T) {
 		`disk = ["/dev/x,qcow2,xvda,rw"]`, `disk = ["iscsi:x,raw,xvda,rw"]`, `disk = ["/dev/x,raw,xvda,rw,more"]`,
 		`disk = ["format=raw,vdev=xvda,target=/dev/x\nscript=/tmp/x"]`, `disk = [["x"]]`, `disk = "x"`,
 		`disk = ["/dev/a,raw,xvda,rw,target=/dev/b"]`,
-		`vif = ["script=/tmp/x"]`, `vif = ["mac=00:16:zz:00:00:65"]`, `vif = ["bridge=a,backend=web2"]`, `vif = ["rate=10Mb/s"]`,
+		`vif = ["script=/tmp/x"]`, `vif = ["mac=00:16:zz:00:00:65"]`, `vif = ["bridge=a,backend=web2"]`, `vif = ["rate=10Mb/s@20ms"]`,
+		`vif = ["rate=10"]`, `vif = ["rate="]`, `vif = ["rate=Mb/s"]`, `vif = ["rate=10MB"]`, `vif = ["rate=33Gb/s"]`, `vif = ["rate=-1b/s"]`,
+		`vif = ["rate=10mb/s"]`,
 		`memory = "64x"`, `memory = "0b11"`, `memory = "1_0"`, `vcpus = [1]`, `uuid = "x"`, `memory = "-1"`,
 	} {
 		config, err := Parse("F", line)
@@ -167,7 +182,7 @@ func TestDevicesForAttach(t *testing.T) {
 	assert.Equal(t, "format=raw,vdev=xvdb,access=ro,backendtype=phy,target=/dev/guests/iso", disk)
 	vif, err := Vif(spec.Vifs[0])
 	require.NoError(t, err)
-	assert.Equal(t, []string{"mac=00:16:3e:00:00:65", "bridge=xenint", "vifname=web1.0"}, vif)
+	assert.Equal(t, []string{"mac=00:16:3e:00:00:65", "bridge=xenint", "vifname=web1.0", "rate=187500000B/s"}, vif)
 	_, err = Disk(xen.Disk{Dev: "xvda", Path: "/etc/shadow"})
 	require.ErrorIs(t, err, xen.ErrInvalid)
 	_, err = Disk(xen.Disk{Dev: "xvda,script=x", Path: "/dev/x"})
