@@ -184,5 +184,12 @@ func (l *Hold) adopt(ctx context.Context) error {
 	if err := l.h.setNetwork(ctx, g); err != nil {
 		return err
 	}
-	return l.h.shape(ctx, g)
+	if err := l.h.shape(ctx, g); err != nil {
+		return err
+	}
+	// One that came with its memory runs already, and Start has nothing to do.
+	if err := l.h.limitDisks(ctx, g); err != nil {
+		l.h.log.Warn("disk limits", "guest", g.Name, "err", err)
+	}
+	return nil
 }
