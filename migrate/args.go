@@ -3,6 +3,7 @@ package migrate
 import (
 	"github.com/google/uuid"
 
+	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/migrate/blockcopy"
 	"github.com/xenhost/xenhost/migrate/handover"
 	"github.com/xenhost/xenhost/xen/host"
@@ -31,6 +32,13 @@ const (
 	verbSnapshot = "hold.snapshot"
 	verbChanged  = "hold.changed"
 	verbSend     = "hold.send" // answered by bulk data, then the reply
+	verbNext     = "hold.next"
+	verbExtents  = "hold.extents"
+	verbReread   = "hold.reread"
+	verbEmit     = "hold.emit"   // bulk data both ways, then the reply
+	verbAbsorb   = "hold.absorb" // likewise
+	verbRise     = "hold.rise"
+	verbBury     = "hold.bury"
 	verbFence    = "hold.fence"
 	verbUnfence  = "hold.unfence"
 	verbPutAside = "hold.put-aside"
@@ -67,6 +75,15 @@ type diskArgs struct {
 type sendArgs struct {
 	From     handover.Reading   `json:"from"`
 	Transfer blockcopy.Transfer `json:"transfer"`
+}
+
+type rereadArgs struct {
+	Dev     string       `json:"dev"`
+	Extents []lvm.Extent `json:"extents"`
+}
+
+type emitArgs struct {
+	Suspended bool `json:"suspended,omitempty"`
 }
 
 type fenceArgs struct {

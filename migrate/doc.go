@@ -1,5 +1,6 @@
 // Package migrate moves guests between two hosts that share nothing but a
-// connection, and lets a program use a host from another one.
+// connection, cold or while they run, and lets a program use a host from another
+// one.
 //
 // On each host an agent serves connections; whoever moves dials:
 //
@@ -23,15 +24,18 @@
 // The source gives a guest away, the target gets it. The cut-over is the
 // durable record by which the source gives the guest up; before it every
 // failure goes back, after it forward. Downtime is from the request to power
-// off until the domain runs at the target. What a move is made of, in order,
+// off, in a live move from the moment in which the domain is suspended, until it
+// runs at the target. What a move is made of, in order,
 // is in package handover; how bytes travel is in package blockcopy.
 //
 // # Promised
 //
 //   - At no moment do two copies run, whatever is killed: the mover, an agent,
 //     either host, the connection. No host starts a stale copy.
-//   - Disks are compared by SHA-256, read again on both hosts, before the
-//     source gives the guest up. MAC, addresses and forwards stay.
+//   - In a cold move disks are compared by SHA-256, read again on both hosts,
+//     before the source gives the guest up. In a live move that is done with what
+//     was sent last, and with all of it if Options.VerifyFull says so; every part
+//     is proven by its hash as it arrives. MAC, addresses and forwards stay.
 //   - A failure before the cut-over leaves the guest on the source, started
 //     again if it had been stopped; Run does that before it returns.
 //   - What a kill or a dead host leaves, Resume ends: from either host, in any
@@ -43,7 +47,10 @@
 //
 //   - A guest that is handed over while its target dies in the same second
 //     runs nowhere until the target is back: that is the price of never two.
-//   - Memory does not move: a cold move is a reboot. A guest that does not
+//   - In a cold move memory does not move: it is a reboot. A guest that does not
 //     power off when asked is cut off after the host's grace.
+//   - In a live move memory is lost, and the guest started from its disks, if a
+//     host or its toolstack dies while the guest is suspended. No write that the
+//     guest was told is on the disk is lost with it.
 //   - A copy that was interrupted begins again.
 package migrate

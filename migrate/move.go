@@ -60,9 +60,17 @@ func (m *move) run(ctx context.Context) error {
 	m.s, m.t = s.Record, t.Record
 	now.from, now.to, now.opts, now.Mode = m.plan.from, m.plan.to, m.plan.opts, m.plan.Mode
 	m.plan = now
-	if err := m.cold(ctx); err != nil {
+	if m.plan.Mode == Live {
+		if err := m.plan.live(); err != nil {
+			return err
+		}
+		if err := m.live(ctx); err != nil {
+			return m.settleLive(ctx, err)
+		}
+	} else if err := m.cold(ctx); err != nil {
 		return m.settle(ctx, err)
 	}
+	m.afterStart(ctx)
 	m.report.Way, m.report.Owner = handover.Forward, m.plan.To
 	return nil
 }
@@ -86,18 +94,39 @@ func (m *move) step(s handover.Step, heed bool) error {
 	return nil
 }
 
-// cold is the move, in order.
-func (m *move) cold(ctx context.Context) error {
+// afterStart calls the hook of a guest that has moved.
+func (m *move) afterStart(ctx context.Context) {
+	if m.plan.opts.AfterStart == nil || !m.plan.Runs {
+		return
+	}
+	if err := m.plan.opts.AfterStart(context.WithoutCancel(ctx), m.plan.Guest); err != nil {
+		m.report.Hook = err.Error()
+	}
+}
+
+func (m *move) beforeStop(ctx context.Context) error {
+	if m.plan.opts.BeforeStop == nil {
+		return nil
+	}
+	if err := m.plan.opts.BeforeStop(ctx, m.plan.Guest); err != nil {
+		return fmt.Errorf("hook before the stop: %w", err)
+	}
+	return nil
+}
+
+// copies makes the target's volumes and fills them while the guest runs.
+func (m *move) copies(ctx context.Context) error {
 	source, target, g := m.pair.Source, m.pair.Target, m.plan.Guest
+	live := m.plan.Mode == Live
 	if err := m.pair.Forget(ctx, &m.t); err != nil { // what an earlier move left
 		return err
 	}
 	m.report.Move = uuid.New()
-	prepared := owner.Record{UUID: g.UUID, State: owner.Prepared, Epoch: m.s.Epoch, Peer: m.plan.To, Move: m.report.Move}
+	prepared := owner.Record{UUID: g.UUID, State: owner.Prepared, Epoch: m.s.Epoch, Peer: m.plan.To, Move: m.report.Move, Live: live}
 	if err := m.pair.Put(ctx, handover.Prepare, source, &m.s, prepared); err != nil {
 		return err
 	}
-	receiving := owner.Record{UUID: g.UUID, State: owner.Receiving, Epoch: m.s.Epoch + 1, Peer: m.plan.From, Move: m.report.Move}
+	receiving := owner.Record{UUID: g.UUID, State: owner.Receiving, Epoch: m.s.Epoch + 1, Peer: m.plan.From, Move: m.report.Move, Live: live}
 	if err := m.pair.Put(ctx, handover.Offer, target, &m.t, receiving); err != nil {
 		return err
 	}
@@ -118,7 +147,19 @@ func (m *move) cold(ctx context.Context) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// cold is the move, in order.
+func (m *move) cold(ctx context.Context) error {
+	source, target, g := m.pair.Source, m.pair.Target, m.plan.Guest
+	if err := m.copies(ctx); err != nil {
+		return err
+	}
 	if m.plan.Runs {
+		if err := m.beforeStop(ctx); err != nil {
+			return err
+		}
 		if err := m.pair.Do(handover.Stop, source, "", func() (err error) {
 			m.report.Ending, err = source.Stop(ctx)
 			return err

@@ -24,6 +24,12 @@ type Mode string
 // what it changed meanwhile follows, and it boots on the other host.
 const Cold Mode = "cold"
 
+// Live is for a guest that runs: its disks are copied in rounds, then its
+// memory, and it goes on on the other host where it was interrupted, for the
+// time that the last bits of both take. A PV guest is interrupted for as long
+// as all of its memory takes.
+const Live Mode = "live"
+
 // Plan is a move that was looked at and not begun. It is data: print it as the
 // dry run, Run it, or drop it.
 type Plan struct {
@@ -34,6 +40,9 @@ type Plan struct {
 	Runs     bool       `json:"runs"` // the guest runs now; otherwise nobody notices the move
 	Disks    []DiskPlan `json:"disks"`
 	Leftover bool       `json:"leftover,omitempty"` // an earlier move's copy is discarded first
+	// Suspended: the guest is interrupted for as long as its memory travels,
+	// since Xen can not follow the writes of a PV guest.
+	Suspended bool `json:"suspended,omitempty"`
 	// Downtime is the part of it that the hosts need, estimated; the guest's
 	// own power-off and boot come on top. Basis says what it rests on.
 	Downtime time.Duration `json:"downtime"`
@@ -41,6 +50,7 @@ type Plan struct {
 
 	from, to Host
 	opts     Options
+	notLive  []string // why it can not move live
 }
 
 // DiskPlan is what happens to one disk.
@@ -57,6 +67,21 @@ type Options struct {
 	// there, as a failure of that step would; while the move is being rolled
 	// back or forward after a failure, its error is not looked at.
 	OnStep func(handover.Step) error
+	// MaxPause is for how long a live move may keep the guest from its disks:
+	// rounds are made until what is left is sent in half of that, at the rate of
+	// the round before; 0 is one second.
+	MaxPause time.Duration
+	// MaxRounds ends a live move in which that is not reached; 0 is 12.
+	MaxRounds int
+	// VerifyFull reads all of every disk again on both hosts while the guest is
+	// interrupted in a live move. Without it that is done with what was sent
+	// last; every part of a copy is proven by its hash as it arrives.
+	VerifyFull bool
+	// BeforeStop is called before a guest is asked to stop, or its memory is
+	// sent, and AfterStart when it runs at the target: for accounting, for
+	// announcements. An error of BeforeStop ends the move, with the guest where
+	// it is; one of AfterStart is in Report.Hook.
+	BeforeStop, AfterStart func(context.Context, host.Guest) error
 	// Progress is called at each step and while bytes flow, from one goroutine
 	// at a time. It must not block.
 	Progress func(Event)
@@ -87,7 +112,7 @@ func PlanMove(ctx context.Context, from, to Host, guest uuid.UUID, mode Mode, op
 }
 
 func planMove(ctx context.Context, from, to Host, guest uuid.UUID, mode Mode, opts *Options) (*Plan, error) {
-	if mode != Cold {
+	if mode != Cold && mode != Live {
 		return nil, fmt.Errorf("%w: a %q move", errors.ErrUnsupported, mode)
 	}
 	pair, err := openPair(ctx, from, to, guest)
@@ -103,7 +128,7 @@ func planMove(ctx context.Context, from, to Host, guest uuid.UUID, mode Mode, op
 	if opts != nil {
 		p.opts = *opts
 	}
-	return p, nil
+	return p, p.live()
 }
 
 // openPair holds the guest on both hosts.
@@ -157,7 +182,8 @@ func look(ctx context.Context, pair handover.Pair) (*Plan, handover.Seen, handov
 	for _, why := range there.Problems {
 		problems = append(problems, t.Host+": "+why)
 	}
-	p := &Plan{Guest: *s.Guest, From: s.Host, To: t.Host, Runs: s.Domain != nil, Leftover: leftover}
+	notLive := liveProblems(*s.Guest, s, t, here, there)
+	p := &Plan{notLive: notLive, Suspended: here.Suspends, Guest: *s.Guest, From: s.Host, To: t.Host, Runs: s.Domain != nil, Leftover: leftover}
 	var all int64
 	for _, d := range s.Guest.Disks {
 		p.Disks = append(p.Disks, DiskPlan{Disk: d, Kept: slices.ContainsFunc(there.Kept, func(v lvm.Volume) bool { return v.ID == d.Volume })})

@@ -30,20 +30,49 @@ func (p *Plan) String() string {
 		}
 		line(p.From, "copy %s, %s, %s", d.Dev, Bytes(d.Size), how)
 	}
+	if p.Mode == Live {
+		p.liveText(&b, line)
+	} else {
+		p.coldText(&b, line)
+	}
+	return b.String()
+}
+
+// liveText is the rest of a live move.
+func (p *Plan) liveText(b *strings.Builder, line func(host, format string, a ...any)) {
+	line(p.From, "copy what changed meanwhile, again and again until it is little")
+	if !p.Suspended {
+		line("both", "send the memory of %s while it runs, %s at most a round", p.Guest.Name, Bytes(p.Guest.Memory))
+	}
+	fmt.Fprintf(b, "  ---- %s is suspended ----\n", p.Guest.Name)
+	if p.Suspended {
+		line("both", "send the memory of %s, %s at most", p.Guest.Name, Bytes(p.Guest.Memory))
+	}
+	line(p.From, "copy what changed last, and read that again on both")
+	fmt.Fprintf(b, "  ==== cut-over: until here every failure leaves %s on %s ====\n", p.Guest.Name, p.From)
+	line(p.From, "give the guest up")
+	line(p.To, "commit")
+	fmt.Fprintf(b, "  ---- %s goes on on %s ----\n", p.Guest.Name, p.To)
+	line(p.To, "take over volumes, ports and forwards")
+	line(p.From, "fence the volumes, put the definition aside")
+}
+
+// coldText is the rest of a cold move.
+func (p *Plan) coldText(b *strings.Builder, line func(host, format string, a ...any)) {
 	if p.Runs {
-		fmt.Fprintf(&b, "  ---- %s stops: downtime begins ----\n", p.Guest.Name)
+		fmt.Fprintf(b, "  ---- %s stops: downtime begins ----\n", p.Guest.Name)
 		line(p.From, "ask %s to power off", p.Guest.Name)
 	}
 	line(p.From, "copy what changed meanwhile")
 	line("both", "read every disk again, compare SHA-256")
-	fmt.Fprintf(&b, "  ==== cut-over: until here every failure leaves %s on %s ====\n", p.Guest.Name, p.From)
+	fmt.Fprintf(b, "  ==== cut-over: until here every failure leaves %s on %s ====\n", p.Guest.Name, p.From)
 	line(p.From, "fence the volumes, give the guest up")
 	line(p.To, "commit, take over volumes, ports and forwards")
 	if !p.Guest.Off {
 		line(p.To, "start %s", p.Guest.Name)
 	}
 	if p.Runs {
-		fmt.Fprintf(&b, "  ---- %s runs on %s: downtime ends ----\n", p.Guest.Name, p.To)
+		fmt.Fprintf(b, "  ---- %s runs on %s: downtime ends ----\n", p.Guest.Name, p.To)
 	}
 	line(p.From, "put the definition aside; the volumes stay, fenced")
 	if p.Runs {
@@ -51,11 +80,10 @@ func (p *Plan) String() string {
 		if p.Downtime > 0 {
 			down = p.Downtime.String()
 		}
-		fmt.Fprintf(&b, "expected downtime: %s and the guest's own power-off and boot (%s)\n", down, p.Basis)
+		fmt.Fprintf(b, "expected downtime: %s and the guest's own power-off and boot (%s)\n", down, p.Basis)
 	} else {
-		fmt.Fprintf(&b, "no downtime: %s does not run\n", p.Guest.Name)
+		fmt.Fprintf(b, "no downtime: %s does not run\n", p.Guest.Name)
 	}
-	return b.String()
 }
 
 func (p *Plan) names() string {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/xenhost/xenhost/migrate/blockcopy"
 	"github.com/xenhost/xenhost/migrate/handover"
+	"github.com/xenhost/xenhost/migrate/relay"
 	"github.com/xenhost/xenhost/xen"
 )
 
@@ -29,6 +30,12 @@ type Report struct {
 	Passes []Pass `json:"passes,omitempty"`
 	// Sums are the SHA-256 of the disks, by Disk.Dev, equal on both hosts.
 	Sums map[string]string `json:"sums,omitempty"`
+	// Memory is what went from domain to domain in a live move.
+	Memory relay.Stats `json:"memory,omitzero"`
+	// Lost tells that a live move began well and the guest was then started
+	// from its disk, which has all that it was told is written.
+	Lost bool   `json:"lost,omitempty"`
+	Hook string `json:"hook,omitempty"` // the error of Options.AfterStart
 	// Ending is how the guest stopped at the source; "" if it did not run.
 	Ending xen.Ending `json:"ending,omitempty"`
 	// Downtime is from the moment in which the guest was asked to power off

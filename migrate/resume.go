@@ -52,7 +52,11 @@ func (r *resume) run(ctx context.Context, a, b Host) error {
 		return err
 	}
 	defer closePair(held)
-	sides := [2]handover.Side{held.Source, held.Target}
+	return r.settle(ctx, [2]handover.Side{held.Source, held.Target})
+}
+
+// settle ends whatever the two sides show.
+func (r *resume) settle(ctx context.Context, sides [2]handover.Side) (err error) {
 	// One way can leave another open (a yield leads to forward), never a third.
 	for range 3 {
 		var seen [2]handover.Seen
@@ -90,7 +94,7 @@ func (r *resume) end(ctx context.Context, v handover.Verdict, sides [2]handover.
 	r.report.Name = name
 	switch v.Way {
 	case handover.Forward:
-		if s.Record.State == owner.Fenced { // nothing may be in use here any more
+		if s.Record.State == owner.Fenced && !s.Record.Live { // nothing may be in use here any more
 			if err := p.Do(handover.Fence, p.Source, "", func() error { return p.Source.Fence(ctx, s.Record.Epoch) }); err != nil {
 				return false, err
 			}
@@ -100,6 +104,8 @@ func (r *resume) end(ctx context.Context, v handover.Verdict, sides [2]handover.
 		err = p.Yield(ctx, &s.Record, &t.Record, off)
 	case handover.Back:
 		err = p.Back(ctx, &s.Record, &t.Record, off)
+	case handover.Retract:
+		err = p.Retract(ctx, &s.Record, &t.Record, off)
 	case handover.Lift:
 		err = p.Lift(ctx, &s.Record, &t.Record, off)
 	case handover.Nothing:

@@ -5,19 +5,24 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/yamux"
 
 	"github.com/xenhost/xenhost/migrate/blockcopy"
 	"github.com/xenhost/xenhost/migrate/handover"
+	"github.com/xenhost/xenhost/migrate/relay"
 	"github.com/xenhost/xenhost/xen/host"
 	"github.com/xenhost/xenhost/xen/host/owner"
 )
 
-// held is a guest that the peer holds. One verb at a time is at work on it.
+// held is a guest that the peer holds. One verb at a time is at work on it,
+// and beside that its memory may be on the way.
 type held struct {
-	mu   sync.Mutex
-	side *handover.Local // nil: given back
+	mu    sync.Mutex
+	side  *handover.Local // nil: given back
+	over  chan struct{}   // closed when it is to be given back
+	moves sync.WaitGroup
 }
 
 // hold holds a guest until the peer closes the stream of this call or the
@@ -32,7 +37,7 @@ func (s *session) hold(ctx context.Context, req request, stream *yamux.Stream) (
 	if err != nil {
 		return nil, err
 	}
-	h := &held{side: side}
+	h := &held{side: side, over: make(chan struct{})}
 	s.mu.Lock()
 	s.lastID++
 	id := s.lastID
@@ -48,20 +53,74 @@ func (s *session) hold(ctx context.Context, req request, stream *yamux.Stream) (
 	delete(s.holds, id)
 	s.mu.Unlock()
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.side = nil
+	h.mu.Unlock()
+	close(h.over)
+	h.moves.Wait()
 	return nil, side.Close()
 }
+
+// moveMemory runs Emit or Absorb, until it ends by itself, or the hold or the
+// connection does.
+func (s *session) moveMemory(ctx context.Context, h *held, req request, stream *yamux.Stream) (stats relay.Stats, err error) {
+	h.mu.Lock()
+	side := h.side
+	if side != nil {
+		h.moves.Add(1)
+	}
+	h.mu.Unlock()
+	if side == nil {
+		return stats, fmt.Errorf("%w: %q after the hold", ErrProtocol, req.Verb)
+	}
+	defer h.moves.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-h.over:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	data := chunkWriter{stream}
+	wire := &memoryWire{Reader: &chunkReader{r: stream}, Writer: data, close: func() error {
+		return stream.SetReadDeadline(time.Unix(1, 0)) // ends the Read that is under way
+	}}
+	if req.Verb == verbAbsorb {
+		stats, err = side.Absorb(ctx, wire)
+	} else {
+		var a emitArgs
+		if a, err = args[emitArgs](req); err == nil {
+			stats, err = side.Emit(ctx, wire, a.Suspended)
+		}
+	}
+	if closeErr := data.Close(); err == nil {
+		err = closeErr
+	}
+	return stats, err
+}
+
+// memoryWire is both ways of a stream.
+type memoryWire struct {
+	io.Reader
+	io.Writer
+	close func() error
+}
+
+func (m *memoryWire) Close() error { return m.close() }
 
 // heldVerb answers the verbs of handover.Side. Those that change something are
 // finished even when the caller or the connection goes away: half of them is
 // worse than all.
-func (s *session) heldVerb(ctx context.Context, req request, stream io.ReadWriter) (any, error) {
+func (s *session) heldVerb(ctx context.Context, req request, stream *yamux.Stream) (any, error) {
 	s.mu.Lock()
 	h := s.holds[req.Hold]
 	s.mu.Unlock()
 	if h == nil {
 		return nil, fmt.Errorf("%w: %q without a hold", ErrProtocol, req.Verb)
+	}
+	if req.Verb == verbEmit || req.Verb == verbAbsorb {
+		return s.moveMemory(ctx, h, req, stream)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -71,13 +130,21 @@ func (s *session) heldVerb(ctx context.Context, req request, stream io.ReadWrite
 	switch req.Verb {
 	case verbObserve:
 		return h.side.Observe(ctx)
-	case verbChanged, verbSum:
+	case verbReread:
+		a, err := args[rereadArgs](req)
+		if err != nil {
+			return nil, err
+		}
+		return h.side.Reread(ctx, a.Dev, a.Extents)
+	case verbChanged, verbSum, verbExtents:
 		a, err := args[diskArgs](req)
 		switch {
 		case err != nil:
 			return nil, err
 		case req.Verb == verbSum:
 			return h.side.Sum(ctx, a.Dev)
+		case req.Verb == verbExtents:
+			return h.side.Extents(ctx, a.Dev)
 		}
 		return h.side.Changed(ctx, a.Dev)
 	case verbSend:
@@ -119,6 +186,12 @@ func change(ctx context.Context, side *handover.Local, req request) (any, error)
 		return nil, side.Start(ctx)
 	case verbDown:
 		return side.Stop(ctx)
+	case verbRise:
+		return side.Rise(ctx)
+	case verbBury:
+		return nil, side.Bury(ctx)
+	case verbNext:
+		return side.Next(ctx)
 	case verbSnapshot:
 		return nil, side.Snapshot(ctx)
 	case verbUnfence:

@@ -46,6 +46,38 @@ func (m *move) settle(ctx context.Context, cause error) error {
 	return nil // the second try of the same step went well
 }
 
+// settleLive ends a live move that failed with cause as Resume does: what the
+// domains show decides, since the source's toolstack acts by itself.
+func (m *move) settleLive(ctx context.Context, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	m.pair.Before = func(s handover.Step) error { return m.step(s, false) }
+	s, err := m.pair.Source.Observe(ctx)
+	if err != nil {
+		m.report.Owner = ""
+		return m.interrupted(cause, err, m.plan.From+" does not answer")
+	}
+	if m.s = s.Record; m.s.State == owner.Prepared || m.s.State == owner.Running {
+		if t, err := m.pair.Target.Observe(ctx); err == nil {
+			m.t = t.Record
+		}
+		return m.back(ctx, cause)
+	}
+	r := &resume{report: m.report, opts: Options{OnStep: func(s handover.Step) error { return m.step(s, false) }}}
+	err = r.settle(ctx, [2]handover.Side{m.pair.Source, m.pair.Target})
+	m.report.Way, m.report.Owner, m.report.Why = r.report.Way, r.report.Owner, r.report.Why
+	switch {
+	case err != nil:
+		m.report.Owner = ""
+		return m.interrupted(cause, err, fmt.Sprintf("%s has given %s up, or was about to", m.plan.From, m.plan.Guest.Name))
+	case m.report.Owner == m.plan.To:
+		m.report.Lost = m.report.Downtime == 0 // it was not seen to go on
+		m.report.Downtime = time.Since(m.downAt)
+		return nil
+	}
+	return fmt.Errorf("%w; rolled back: %s stays on %s", cause, m.plan.Guest.Name, m.plan.From)
+}
+
 func (m *move) back(ctx context.Context, cause error) error {
 	err := m.pair.Back(ctx, &m.s, &m.t, m.plan.Guest.Off)
 	m.report.Way = handover.Back

@@ -11,14 +11,17 @@ import (
 	"github.com/xenhost/xenhost/migrate"
 	"github.com/xenhost/xenhost/migrate/handover"
 	"github.com/xenhost/xenhost/migrate/migratetest"
+	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/host"
 )
 
 // world is two hosts and a guest that runs on curacao, to be moved to islay.
 type world struct {
 	*migratetest.World
-	t     *testing.T
-	guest host.Guest
+	t        *testing.T
+	guest    host.Guest
+	mode     migrate.Mode
+	from, to string
 }
 
 func newWorld(t *testing.T, opts *migratetest.Options) world {
@@ -28,7 +31,20 @@ func newWorld(t *testing.T, opts *migratetest.Options) world {
 	t.Cleanup(w.Close)
 	g, err := w.Provision(t.Context(), "curacao", w.Guest("web1", 1<<20))
 	require.NoError(t, err)
-	return world{w, t, g}
+	return world{World: w, t: t, guest: g, mode: migrate.Cold, from: "curacao", to: "islay"}
+}
+
+// newWorldOf is newWorld with a guest of some type.
+func newWorldOf(t *testing.T, typ xen.Type) world {
+	t.Helper()
+	w, err := migratetest.NewWorld(t.TempDir(), nil)
+	require.NoError(t, err)
+	t.Cleanup(w.Close)
+	def := w.Guest("web1", 1<<20)
+	def.Type = typ
+	g, err := w.Provision(t.Context(), "curacao", def)
+	require.NoError(t, err)
+	return world{World: w, t: t, guest: g, mode: migrate.Cold, from: "curacao", to: "islay"}
 }
 
 // pair returns both hosts as a program on the host `on` sees them: itself near,
@@ -48,7 +64,10 @@ func (w world) move(ctx context.Context, mover string, opts *migrate.Options) (m
 	if err != nil {
 		return migrate.Report{}, err
 	}
-	plan, err := migrate.PlanMove(ctx, from, to, w.guest.UUID, migrate.Cold, opts)
+	if w.from == "islay" {
+		from, to = to, from
+	}
+	plan, err := migrate.PlanMove(ctx, from, to, w.guest.UUID, w.mode, opts)
 	if err != nil {
 		return migrate.Report{}, err
 	}

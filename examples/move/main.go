@@ -2,6 +2,7 @@
 // interrupted. The other host is reached by ssh, where xenhost-agent serves.
 //
 //	move web1 --to root@islay              a cold move
+//	move web1 --to root@islay --live       with its memory: the guest is interrupted for a moment
 //	move web1 --to root@islay --dry-run    the steps, the bytes, the downtime
 //	move web1 --to root@islay --resume     end an interrupted move, from either host
 //
@@ -30,6 +31,8 @@ type options struct {
 	to, agent      string
 	ssh            []string
 	dryRun, resume bool
+	live, verify   bool
+	pause          time.Duration
 }
 
 func main() {
@@ -41,6 +44,9 @@ func main() {
 	f.StringVar(&o.agent, "agent", "xenhost-agent serve", "the agent's command there")
 	f.StringArrayVar(&o.ssh, "ssh-option", nil, "option for ssh, as -i; may be repeated")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and change nothing")
+	f.BoolVar(&o.live, "live", false, "move its memory too: it does not boot")
+	f.BoolVar(&o.verify, "verify-full", false, "read all of its disks again while it is interrupted in a live move")
+	f.DurationVar(&o.pause, "max-pause", 0, "for how long a live move may keep it from its disks (1s)")
 	f.BoolVar(&o.resume, "resume", false, "end an interrupted move")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if o.to == "" {
@@ -69,7 +75,7 @@ func (o *options) run(ctx context.Context, out io.Writer, what string) error {
 	defer there.Close()
 	steps := &ladder{out: os.Stderr, bars: cli.IsTerminal(os.Stderr)}
 	defer steps.end()
-	opts := &migrate.Options{Progress: steps.progress}
+	opts := &migrate.Options{Progress: steps.progress, VerifyFull: o.verify, MaxPause: o.pause}
 	if o.resume {
 		return o.end(ctx, out, here, there, what, opts)
 	}
@@ -77,7 +83,11 @@ func (o *options) run(ctx context.Context, out io.Writer, what string) error {
 	if err != nil {
 		return err
 	}
-	plan, err := migrate.PlanMove(ctx, here, there, g.UUID, migrate.Cold, opts)
+	mode := migrate.Cold
+	if o.live {
+		mode = migrate.Live
+	}
+	plan, err := migrate.PlanMove(ctx, here, there, g.UUID, mode, opts)
 	if err != nil {
 		return err
 	}
@@ -115,7 +125,15 @@ func table(w io.Writer, r migrate.Report) {
 	for dev, sum := range r.Sums {
 		fmt.Fprintf(w, "%s\tsha256\t%s\tequal on both hosts\n", dev, sum)
 	}
-	if r.Downtime > 0 {
+	if m := r.Memory; m.Bytes > 0 {
+		fmt.Fprintf(w, "memory\t\t%s, of them %s zeros\tsent %s\n", migrate.Bytes(m.Bytes), migrate.Bytes(m.Zeros), migrate.Bytes(m.Wire))
+	}
+	if r.Lost {
+		fmt.Fprintf(w, "memory\t\twas lost\tit was started from its disks\n")
+	}
+	if r.Downtime > 0 && r.Memory.Bytes > 0 {
+		fmt.Fprintf(w, "downtime\t\t%s\tit did not boot\n", r.Downtime.Round(10*time.Millisecond))
+	} else if r.Downtime > 0 {
 		fmt.Fprintf(w, "downtime\t\t%s\tguest's end: %s\n", r.Downtime.Round(10*time.Millisecond), r.Ending)
 	}
 }

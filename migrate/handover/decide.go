@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
+	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/host/owner"
 )
 
@@ -17,6 +19,7 @@ const (
 	Nothing Way = "nothing" // no hand-over is open
 	Back    Way = "back"    // the source keeps the guest
 	Forward Way = "forward" // the target gets it
+	Retract Way = "retract" // the target gives it up, then the source gets it back: a live one that ran on there
 	Lift    Way = "lift"    // the source gets it back with a new epoch: the target gave it up durably
 	Yield   Way = "yield"   // both have a record of owning it: the lower epoch, the source, gives in
 )
@@ -99,6 +102,9 @@ func between(source, target Seen) (Way, string) {
 	case owner.Fenced:
 		switch t.State {
 		case owner.Ready, owner.Committed:
+			if same && s.Live && t.State == owner.Ready && !given(source) {
+				return Retract, source.Host + " did not give the domain away: it ran on there, or may have"
+			}
 			if same {
 				return Forward, source.Host + " gave it up and " + target.Host + " has all of it"
 			}
@@ -130,6 +136,14 @@ func between(source, target Seen) (Way, string) {
 		}
 	}
 	return "", ""
+}
+
+// given tells that the domain of a source can not go on there: its toolstack
+// has given it away, or died when it was suspended. Where there is no domain any
+// more, nobody knows what it wrote before it went.
+func given(source Seen) bool {
+	d := source.Domain
+	return d != nil && (d.State == xen.Suspended || d.State == xen.Paused && strings.HasSuffix(d.Name, xen.AwaySuffix))
 }
 
 // elsewhere is for a source that handed the guest to a third host.

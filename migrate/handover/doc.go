@@ -25,6 +25,33 @@
 //	put aside  source                        forward
 //	release    source  Released
 //
+// A live move differs behind copy. Its records carry Live; its two toolstacks
+// speak through package relay, which lets a word pass at the steps in brackets:
+//
+//	step       on      record after          a failure here
+//	round      source                        back
+//	migrate    both                          back: the source's toolstack resumes the guest
+//	           the domain is suspended at the source, complete and paused at the target
+//	changes    both                          back
+//	verify     both                          back
+//	ready      target  Ready                 back
+//	give up    source  Fenced                retract: it may run on at the source
+//	[let go]   source                        retract
+//	           its toolstack gives the domain away: only now can it not resume it
+//	commit     target  Committed             forward
+//	[unpause]  target                        forward
+//	[report]   source                        forward
+//	rise       target                        forward: a copy that was left paused goes on
+//	adopt, own, start                        forward
+//	bury       source                        what is left of its domain is destroyed
+//	fence      source                        now its volumes can be made unusable
+//	put aside, release
+//
+// So a guest may run at a source that is Fenced. While its domain is there and
+// stands still, the way is forward; in every other case the source's disk may
+// have more than the copy, and the target has to give up, durably, before the
+// source gets it back.
+//
 // Two things keep a guest from running twice. A record allows a start on one
 // host at most: the source's until Fenced is on its disk, the target's from
 // Committed on, which is written after it. And volumes that are fenced, or not
@@ -41,6 +68,7 @@
 //	Prepared|Running, Receiving|Ready  back
 //	Prepared, anything that lost       back
 //	Fenced, Ready|Committed|Running    forward
+//	Fenced (live), Ready               forward if the source's domain stands still, else retract
 //	Fenced, Aborted                    lift: the source gets it back with a new epoch
 //	Running twice                      yield: the lower epoch gives in
 //	Running, Released|Aborted|none     nothing

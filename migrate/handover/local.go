@@ -58,6 +58,11 @@ func (l *Local) Observe(ctx context.Context) (Seen, error) {
 	if s.Record, err = l.hold.Record(); err != nil {
 		return s, err
 	}
+	if s.Record.Live { // what its toolstack has not finished is no state yet
+		if err := l.hold.Settle(ctx); err != nil {
+			return s, err
+		}
+	}
 	if s.Domain, err = l.hold.Domain(ctx); err != nil {
 		return s, err
 	}

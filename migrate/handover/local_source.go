@@ -48,12 +48,8 @@ func (l *Local) Changed(ctx context.Context, dev string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	var bytes int64
-	for _, e := range changed {
-		bytes += e.Length
-	}
 	l.changed[dev] = append([]lvm.Extent{}, changed...) // never nil, which is "all" to Send
-	return bytes, nil
+	return total(changed), nil
 }
 
 func (l *Local) snapshot(dev string) (lvm.Volume, error) {

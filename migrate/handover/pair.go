@@ -53,8 +53,7 @@ func (p Pair) Put(ctx context.Context, name Name, side Side, seen *owner.Record,
 // The copy must be complete and verified and t Ready, or beyond.
 func (p Pair) Forward(ctx context.Context, s, t *owner.Record, off bool) error {
 	if s.State == owner.Prepared {
-		fenced := *s
-		fenced.State, fenced.Epoch = owner.Fenced, s.Epoch+1
+		fenced := fencedFrom(*s)
 		if err := p.Do(Fence, p.Source, "", func() error { return p.Source.Fence(ctx, fenced.Epoch) }); err != nil {
 			return err
 		}
@@ -66,6 +65,17 @@ func (p Pair) Forward(ctx context.Context, s, t *owner.Record, off bool) error {
 		return err
 	}
 	return p.release(ctx, s)
+}
+
+// GiveUp is the cut-over of a live move, with the domain suspended: the volumes
+// are fenced when it is gone.
+func (p Pair) GiveUp(ctx context.Context, s, t *owner.Record) error {
+	return p.giveUp(ctx, s, t, fencedFrom(*s))
+}
+
+func fencedFrom(s owner.Record) owner.Record {
+	s.State, s.Epoch = owner.Fenced, s.Epoch+1
+	return s
 }
 
 // giveUp is the cut-over. The target is asked once more, by writing its record
@@ -92,6 +102,11 @@ func (p Pair) take(ctx context.Context, t *owner.Record, off bool) error {
 			return err
 		}
 	}
+	if t.State == owner.Committed && t.Live {
+		if err := p.Do(Rise, p.Target, "", func() error { _, err := p.Target.Rise(ctx); return err }); err != nil {
+			return err
+		}
+	}
 	if t.State == owner.Committed {
 		if err := p.Do(Adopt, p.Target, "", func() error { return p.Target.Adopt(ctx) }); err != nil {
 			return err
@@ -111,6 +126,14 @@ func (p Pair) release(ctx context.Context, s *owner.Record) error {
 	if s.State != owner.Fenced {
 		return nil
 	}
+	if s.Live {
+		if err := p.Do(Bury, p.Source, "", func() error { return p.Source.Bury(ctx) }); err != nil {
+			return err
+		}
+		if err := p.Do(Fence, p.Source, "", func() error { return p.Source.Fence(ctx, s.Epoch) }); err != nil {
+			return err
+		}
+	}
 	if err := p.Do(PutAside, p.Source, "", func() error { return p.Source.PutAside(ctx) }); err != nil {
 		return err
 	}
@@ -127,6 +150,14 @@ func (p Pair) Back(ctx context.Context, s, t *owner.Record, off bool) error {
 	return errors.Join(p.keep(ctx, s, s.Epoch, off), p.Forget(ctx, t))
 }
 
+// Retract is Lift, after the target has given up what it received.
+func (p Pair) Retract(ctx context.Context, s, t *owner.Record, off bool) error {
+	if err := p.Forget(ctx, t); err != nil {
+		return err
+	}
+	return p.Lift(ctx, s, t, off)
+}
+
 // Lift gives a fenced source its guest back, with a new epoch. The target's
 // record must be Aborted, durably, for the same move.
 func (p Pair) Lift(ctx context.Context, s, t *owner.Record, off bool) error {
@@ -137,6 +168,11 @@ func (p Pair) Lift(ctx context.Context, s, t *owner.Record, off bool) error {
 }
 
 func (p Pair) keep(ctx context.Context, s *owner.Record, epoch uint64, off bool) error {
+	if s.Live && s.State != owner.Running {
+		if err := p.Do(Rise, p.Source, "", func() error { _, err := p.Source.Rise(ctx); return err }); err != nil {
+			return err
+		}
+	}
 	if err := p.Do(Unfence, p.Source, "", func() error { return p.Source.Unfence(ctx) }); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/migrate/blockcopy"
+	"github.com/xenhost/xenhost/migrate/relay"
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/host"
 	"github.com/xenhost/xenhost/xen/host/owner"
@@ -35,6 +36,12 @@ type Keeper interface {
 	Start(ctx context.Context) error
 	// Stop ends the domain; there being none is xen.Clean.
 	Stop(ctx context.Context) (xen.Ending, error)
+	// Rise lets the guest's domain go on that a live move left paused; lost
+	// tells that it could not and was destroyed. There being none is no error.
+	Rise(ctx context.Context) (lost bool, err error)
+	// Reread is the SHA-256 of some extents of a disk, read again from the
+	// volume.
+	Reread(ctx context.Context, dev string, extents []lvm.Extent) ([sha256.Size]byte, error)
 	// Sum is the SHA-256 of a disk, read again from the volume.
 	Sum(ctx context.Context, dev string) ([sha256.Size]byte, error)
 }
@@ -49,6 +56,18 @@ type Source interface {
 	Changed(ctx context.Context, dev string) (int64, error)
 	// Send writes a disk, or a part of it, to w; see blockcopy.Send.
 	Send(ctx context.Context, from Reading, t blockcopy.Transfer, w io.Writer) (blockcopy.Stats, error)
+	// Next makes another snapshot of each disk and removes the one before it;
+	// what changed between the two is for Send to read. It returns how many
+	// bytes that is, by Disk.Dev; -1: a snapshot can not tell.
+	Next(ctx context.Context) (map[string]int64, error)
+	// Extents is what Changed or Next found last.
+	Extents(ctx context.Context, dev string) ([]lvm.Extent, error)
+	// Emit sends the running domain's memory to wire, which leads to relay.Join,
+	// and closes it. It may run beside other verbs. suspended sends a guest
+	// that can not be sent while it runs.
+	Emit(ctx context.Context, wire io.ReadWriteCloser, suspended bool) (relay.Stats, error)
+	// Bury destroys the domain that was given away.
+	Bury(ctx context.Context) error
 	// Fence makes the volumes unusable here; snapshots are removed.
 	Fence(ctx context.Context, epoch uint64) error
 	// Unfence is the reverse; snapshots are removed too.
@@ -81,6 +100,8 @@ type Target interface {
 	Receive(ctx context.Context, g host.Guest, epoch uint64) (fresh map[string]bool, err error)
 	// Accept writes what Send sent to the volume of a disk that Receive made.
 	Accept(ctx context.Context, dev string, t blockcopy.Transfer, r io.Reader) (blockcopy.Stats, error)
+	// Absorb makes a domain of what Emit sends; else as Emit.
+	Absorb(ctx context.Context, wire io.ReadWriteCloser) (relay.Stats, error)
 	// Discard takes back what Receive made.
 	Discard(ctx context.Context) error
 	// Adopt makes the received guest this host's own, after its commit.
@@ -108,4 +129,12 @@ type Survey struct {
 	// Snapshots are the reasons why the host, as the source, could not make
 	// snapshots of the guest's volumes.
 	Snapshots []string `json:"snapshots,omitempty"`
+	// Live are the reasons why the host could not send or get the guest's
+	// memory.
+	Live []string `json:"live,omitempty"`
+	// Suspends tells that the guest can be sent only while it is suspended.
+	Suspends bool `json:"suspends,omitempty"`
+	// Xen is the host's version, as 4.17.7: memory goes to the same or a newer
+	// one only.
+	Xen string `json:"xen,omitempty"`
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/host"
 )
 
@@ -32,6 +33,18 @@ func (s *Survey) problem(format string, a ...any) {
 func (l *Local) surveyDomains(ctx context.Context, g host.Guest, s *Survey) error {
 	if err := l.host.Domains().Check(ctx, g.Spec(g.Devices())); err != nil {
 		s.problem("%v", err)
+	}
+	if _, err := l.host.Migrator(); err != nil {
+		s.Live = append(s.Live, err.Error())
+	}
+	info, err := l.host.Info(ctx)
+	if err != nil {
+		return err
+	}
+	s.Xen = info.XenVersion
+	s.Suspends = g.Type == xen.PV && !slices.Contains(info.VirtCaps, "shadow")
+	if g.Type != xen.PV && !slices.Contains(info.VirtCaps, "hap") {
+		s.Live = append(s.Live, "Xen there has no hap, which a "+string(g.Type)+" guest needs to be sent")
 	}
 	return ctx.Err()
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/lvm"
+	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/host"
 	"github.com/xenhost/xenhost/xen/host/owner"
 )
@@ -45,8 +46,8 @@ func (w *World) Settled(ctx context.Context, id uuid.UUID) error {
 		switch s.Owner.State {
 		case owner.Running:
 			owners++
-			if !s.Guest.Off && s.Domain == nil {
-				errs = append(errs, fmt.Errorf("guest %s is down on its owner %s", id, s.host))
+			if !s.Guest.Off && (s.Domain == nil || s.Domain.State != xen.Running || s.Domain.Name != s.Guest.Name) {
+				errs = append(errs, fmt.Errorf("guest %s does not run on its owner %s: %+v", id, s.host, s.Domain))
 			}
 			for _, v := range s.Volumes {
 				if v.Skip || !v.Active {
@@ -54,6 +55,9 @@ func (w *World) Settled(ctx context.Context, id uuid.UUID) error {
 				}
 			}
 		case "", owner.Released, owner.Aborted:
+			if s.Domain != nil {
+				errs = append(errs, fmt.Errorf("guest %s: a domain is left on %s: %+v", id, s.host, *s.Domain))
+			}
 			for _, v := range s.Volumes {
 				if !v.Skip || v.Active {
 					errs = append(errs, fmt.Errorf("guest %s: volume %s on %s, which does not own it, is not fenced: active %t, skip %t", id, v.ID, s.host, v.Active, v.Skip))
@@ -108,7 +112,7 @@ func (w *World) look(ctx context.Context, id uuid.UUID) (all []status, err error
 			continue
 		}
 		all = append(all, status{s, m.Name})
-		if s.Domain != nil {
+		if s.Domain != nil && s.Domain.State == xen.Running {
 			if running != "" {
 				errs = append(errs, fmt.Errorf("guest %s runs on %s and on %s", id, running, m.Name))
 			}

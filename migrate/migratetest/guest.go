@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/xentest"
 )
 
@@ -57,7 +59,7 @@ func (m *Machine) program(ctx context.Context, g *xentest.Guest) {
 	tick := time.NewTicker(w.opts.Every)
 	defer tick.Stop()
 	for l.last+1 < l.room {
-		if err := g.Step(ctx, func() error { return w.append(disk, id, &l) }); err != nil {
+		if err := g.Step(ctx, func() error { return w.append(disk, id, m.Name, &l) }); err != nil {
 			return
 		}
 		select {
@@ -70,7 +72,12 @@ func (m *Machine) program(ctx context.Context, g *xentest.Guest) {
 }
 
 // append writes one record and acknowledges it.
-func (w *World) append(disk *os.File, id uuid.UUID, l *ledger) error {
+func (w *World) append(disk *os.File, id uuid.UUID, host string, l *ledger) error {
+	w.mu.Lock()
+	if other := w.lives[id].runs; other != host {
+		w.noted = append(w.noted, fmt.Errorf("guest %s writes on %s, and it runs on %q", id, host, other))
+	}
+	w.mu.Unlock()
 	b := record{seq: l.last + 1, before: l.hash, guest: id}.bytes()
 	if _, err := disk.WriteAt(b, place(l.last+1, l.room)); err != nil {
 		return err
@@ -86,6 +93,7 @@ func (w *World) append(disk *os.File, id uuid.UUID, l *ledger) error {
 // begins notes that a copy starts, and what is wrong with that.
 func (w *World) begins(id uuid.UUID, host, path string) bool {
 	l, err := readLedger(path, id)
+	given := w.given(id)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	known := w.lives[id]
@@ -94,7 +102,7 @@ func (w *World) begins(id uuid.UUID, host, path string) bool {
 		w.lives[id] = known
 	}
 	switch {
-	case known.runs != "":
+	case known.runs != "" && known.runs != given:
 		w.noted = append(w.noted, fmt.Errorf("guest %s starts on %s while it runs on %s", id, host, known.runs))
 		return false
 	case err != nil:
@@ -107,6 +115,25 @@ func (w *World) begins(id uuid.UUID, host, path string) bool {
 	}
 	known.runs = host
 	return true
+}
+
+// given returns the host on which the guest's domain stands still since it was
+// given away: it has no CPU, and is not seen to end before the other copy runs.
+func (w *World) given(id uuid.UUID) string {
+	w.mu.Lock()
+	on := ""
+	if l := w.lives[id]; l != nil {
+		on = l.runs
+	}
+	w.mu.Unlock()
+	if on == "" {
+		return ""
+	}
+	d, err := w.Machine(on).Domains.Lookup(context.Background(), id)
+	if err == nil && strings.HasSuffix(d.Name, xen.AwaySuffix) && d.State != xen.Running {
+		return on
+	}
+	return ""
 }
 
 func (w *World) ends(id uuid.UUID, host string) {

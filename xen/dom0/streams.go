@@ -86,13 +86,15 @@ func (s *streams) start() {
 	go s.err.drain()
 }
 
-// cut closes stdin and stdout under a command that must not be killed.
+// cut closes stdin and stdout under a command that must not be killed. stdout
+// goes first: xl migrate-receive answers the end of its input, and destroys what
+// it has received unless that answer fails.
 func (s *streams) cut() {
-	if s.in != nil {
-		s.in.pipe.Close()
-	}
 	if s.out != nil {
 		s.out.pipe.Close()
+	}
+	if s.in != nil {
+		s.in.pipe.Close()
 	}
 }
 

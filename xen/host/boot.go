@@ -95,6 +95,9 @@ func (h *Host) Refence(ctx context.Context) ([]uuid.UUID, error) {
 		}
 		ok, err := h.isFenced(ctx, r.UUID, seen)
 		runs := slices.ContainsFunc(domains, func(d xen.Domain) bool { return d.UUID == r.UUID })
+		if runs && r.Live && r.State == owner.Fenced {
+			continue // its toolstack let it run on, or keeps it suspended: Resume ends that
+		}
 		if err == nil && (runs || !ok) {
 			err = h.refence(ctx, r)
 		}

@@ -125,6 +125,12 @@ func (l *Hold) discard(ctx context.Context) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err == nil {
+		err = l.DropDomain(ctx)
+	}
+	if err == nil {
+		err = l.h.removeNetwork(ctx, l.id)
+	}
 	if err != nil {
 		return err
 	}
@@ -178,5 +184,12 @@ func (l *Hold) adopt(ctx context.Context) error {
 	if err := l.h.setNetwork(ctx, g); err != nil {
 		return err
 	}
-	return l.h.shape(ctx, g)
+	if err := l.h.shape(ctx, g); err != nil {
+		return err
+	}
+	// One that came with its memory runs already, and Start has nothing to do.
+	if err := l.h.limitDisks(ctx, g); err != nil {
+		l.h.log.Warn("disk limits", "guest", g.Name, "err", err)
+	}
+	return nil
 }

@@ -28,8 +28,11 @@ const (
 	stateMove      = tagState + "move"      // a snapshot that a move reads
 )
 
-// snapshotSuffix ends the name of a snapshot that a move makes.
-const snapshotSuffix = "-move"
+// The ends of the names of snapshots that a move makes: two take turns.
+const (
+	snapshotSuffix = "-move"
+	nextSuffix     = "-next"
+)
 
 // SnapshotName is the name of the snapshot that a move makes of this volume.
 func (d Disk) SnapshotName() string { return d.Volume.Name + snapshotSuffix }

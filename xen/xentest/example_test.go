@@ -131,10 +131,10 @@ func ExampleFake_SendTo() {
 	here, there := net.Pipe()
 	go func() {
 		islay.Fail("receive", errors.New("islay is full"))
-		_, _ = islay.ReceiveFrom(ctx, there, nil)
+		_, _ = islay.ReceiveFrom(ctx, spec, there)
 		there.Close()
 	}()
-	err := curacao.SendTo(ctx, spec.UUID, here)
+	err := curacao.SendTo(ctx, spec.UUID, here, nil)
 	fmt.Println(err != nil)
 	fmt.Print(curacao)
 	// Output:

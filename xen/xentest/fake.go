@@ -42,6 +42,7 @@ type Options struct {
 type Fake struct {
 	opts  Options
 	verbs keyed.Mutex[uuid.UUID] // one verb at a time on a domain
+	comes keyed.Mutex[uuid.UUID] // one ReceiveFrom; both halves may be on one host
 	power sync.Mutex             // held while it is switched off or on
 
 	mu      sync.Mutex
@@ -57,6 +58,7 @@ type Fake struct {
 var _ interface {
 	xen.Domains
 	xen.Saver
+	xen.Migrator
 	xen.Resizer
 	xen.Scheduler
 	xen.Devices

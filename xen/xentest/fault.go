@@ -12,7 +12,7 @@ type fault struct {
 // unpause, rename, list, lookup, info, features, save, restore, attach disk,
 // detach disk, attach vif, detach vif, insert, eject, set memory, set vcpus,
 // vcpus, pin, share, set share, config, update config, console, screen; of a
-// migration send, suspend, receive and start. Faults for one op are used up in
+// migration send, suspend, xl, receive, start and settle. Faults for one op are used up in
 // order.
 func (f *Fake) Fail(op string, err error) { f.addFault(fault{op: op, err: err}) }
 

@@ -164,11 +164,11 @@ func move(from, to *xentest.Fake, spec xen.Spec, wire func(net.Conn) net.Conn) (
 	done := make(chan error, 1)
 	go func() {
 		defer b.Close()
-		_, err := to.ReceiveFrom(context.Background(), b, nil)
+		_, err := to.ReceiveFrom(context.Background(), spec, b)
 		done <- err
 	}()
 	defer a.Close()
-	sent = from.SendTo(context.Background(), spec.UUID, wire(a))
+	sent = from.SendTo(context.Background(), spec.UUID, wire(a), nil)
 	a.Close()
 	return sent, <-done
 }
@@ -191,7 +191,7 @@ func (c *cutter) Write(p []byte) (int, error) {
 }
 
 func TestMigration(t *testing.T) {
-	const goWord = "domain is yours, you are cleared to unpause"
+	const goWord = "domain is yours, you are cleared to unpause\x00"
 	boom := errors.New("boom")
 	for _, c := range []struct {
 		name     string
@@ -262,6 +262,7 @@ func TestMigrationInsideOneHost(t *testing.T) {
 	assert.Greater(t, d.ID, first.ID)
 	assert.Equal(t, "web1", d.Name)
 
+	spec.Vifs = append(spec.Vifs, xen.Vif{Name: "web1.0", Bridge: "b", MAC: xen.MAC{2}})
 	require.NoError(t, host.AttachVif(context.Background(), spec.UUID, xen.Vif{Name: "web1.0", Bridge: "b", MAC: xen.MAC{2}}))
 	sent, received = move(host, host, spec, func(conn net.Conn) net.Conn { return conn })
 	require.Error(t, sent)

@@ -22,6 +22,9 @@ type Options struct {
 	// TempDir is where a configuration stands while xl reads it; "" is the
 	// system's directory. The files are 0600 and removed at once.
 	TempDir string
+	// RunDir is where a migration has its FIFOs and its lock, the same for all
+	// processes of a host; "" is /run/xenhost. It must not survive a boot.
+	RunDir string
 	// Poll is how often the driver looks while it waits; 0 is 500 ms.
 	Poll time.Duration
 	// Limits end commands that hang.
@@ -52,6 +55,7 @@ type Driver struct {
 var _ interface {
 	xen.Domains
 	xen.Saver
+	xen.Migrator
 	xen.Resizer
 	xen.Scheduler
 	xen.Devices
@@ -85,6 +89,9 @@ func New(r dom0.Runner, opts *Options) *Driver {
 		if *def.field == 0 {
 			*def.field = def.value
 		}
+	}
+	if d.opts.RunDir == "" {
+		d.opts.RunDir = "/run/xenhost"
 	}
 	if d.opts.Log == nil {
 		d.opts.Log = slog.New(slog.DiscardHandler)

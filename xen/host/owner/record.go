@@ -46,6 +46,10 @@ type Record struct {
 	// in Building and Running.
 	Peer string    `json:"peer,omitempty"`
 	Move uuid.UUID `json:"move,omitzero"`
+	// Live is a move in which the guest's memory goes too: from Prepared to
+	// Fenced its domain is not stopped by us, and its toolstack may let it run
+	// on after Fenced was written, until it has given the domain away.
+	Live bool `json:"live,omitempty"`
 	// Since is when this state began. It is for people; nothing is decided by it.
 	Since time.Time `json:"since"`
 }
@@ -105,7 +109,7 @@ func (r Record) Check(to Record) error {
 	refuse := func(why string) error {
 		return fmt.Errorf("%w: %s (epoch %d) to %s (epoch %d): %s", ErrTransition, r.State, r.Epoch, to.State, to.Epoch, why)
 	}
-	same := r.State == to.State && r.Epoch == to.Epoch && r.Peer == to.Peer && r.Move == to.Move
+	same := r.State == to.State && r.Epoch == to.Epoch && r.Peer == to.Peer && r.Move == to.Move && r.Live == to.Live
 	switch {
 	case to.UUID == uuid.Nil:
 		return refuse("no UUID")
@@ -138,6 +142,10 @@ func (r Record) Check(to Record) error {
 		return refuse("what was handed away comes back with a new epoch only")
 	case r.inMove() && to.inMove() && to.State != Receiving && (to.Move != r.Move || to.Peer != r.Peer):
 		return refuse("another move is under way")
+	case r.inMove() && r.Move == to.Move && r.Live != to.Live:
+		return refuse("a move does not become another kind of move")
+	case to.Live && !to.inMove():
+		return refuse("only a move is live")
 	case to.State != Fenced && to.State != Receiving && r.State != Fenced && r.State != "" && to.Epoch != r.Epoch:
 		return refuse("the epoch changes only when the owner does")
 	}
