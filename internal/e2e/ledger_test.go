@@ -15,6 +15,7 @@ import (
 
 	"github.com/xenhost/xenhost/accounting"
 	"github.com/xenhost/xenhost/internal/lab/xenlab"
+	"github.com/xenhost/xenhost/network"
 )
 
 // TestLedgerLab: on real vifs, known bytes are in the ledger once, across the
@@ -48,9 +49,10 @@ func TestLedgerLab(t *testing.T) {
 	exact("first")
 
 	sent += w.pings(w.curacao) // not read before the vif goes
-	vif := w.ifindex(web, w.curacao)
+	vif := network.VifName(w.owner(web, w.curacao).UUID, 0)
+	was := w.ifindex(w.curacao, vif)
 	w.run(w.curacao, "xl", "reboot", web.name)
-	require.Eventually(t, func() bool { now := w.ifindex(web, w.curacao); return now != 0 && now != vif }, 3*time.Minute, time.Second, "a new vif")
+	require.Eventually(t, func() bool { now := w.ifindex(w.curacao, vif); return now != 0 && now != was }, 3*time.Minute, time.Second, "a new vif")
 	w.acknowledges(web, 3)
 	sent += w.pings(w.curacao)
 	exact("its reboot, and a new vif")

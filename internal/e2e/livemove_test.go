@@ -19,7 +19,7 @@ const curacaoAddress = "root@192.168.0.1" // over the crossover cable
 // and back, while it writes and is asked over HTTP: it never boots again, no
 // acknowledged record is lost, and the disks are equal when it changes hosts.
 func TestLiveMove(t *testing.T) {
-	w := newWorld(t, xenlab.Start(t))
+	w := newWorld(t, xenlab.StartFull(t))
 	w.provision(web)
 	w.answers(web, w.curacao)
 	w.movedLive(web, w.curacao, w.islay, islayAddress)
@@ -29,7 +29,7 @@ func TestLiveMove(t *testing.T) {
 // TestPVMove: a PV guest, whose writes Xen can not follow, goes by save and
 // restore through the same gate.
 func TestPVMove(t *testing.T) {
-	w := newWorld(t, xenlab.Start(t))
+	w := newWorld(t, xenlab.StartFull(t))
 	w.provision(db)
 	w.movedLive(db, w.curacao, w.islay, islayAddress)
 }

@@ -27,7 +27,7 @@ import (
 // the relay alone: a gate that refuses leaves the guest running where it was,
 // one that copies the disk while nobody runs lets it go.
 func TestRelay(t *testing.T) {
-	world := newWorld(t, xenlab.Start(t))
+	world := newWorld(t, xenlab.StartFull(t))
 	for _, g := range []guest{web, db} {
 		t.Run(g.kind, func(t *testing.T) {
 			w := world.in(t)

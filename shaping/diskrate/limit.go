@@ -13,14 +13,16 @@ import (
 type Limit struct {
 	ReadBytes  int64 `json:"read_bytes,omitempty"` // a second, at least MinBytes
 	WriteBytes int64 `json:"write_bytes,omitempty"`
-	ReadOps    int64 `json:"read_ops,omitempty"` // requests a second, as the guest makes them; up to MaxOps
+	ReadOps    int64 `json:"read_ops,omitempty"` // requests a second, as the guest makes them; MinOps to MaxOps
 	WriteOps   int64 `json:"write_ops,omitempty"`
 }
 
 // Bounds of Limit. With less than MinBytes a guest's single request could take
-// longer than its driver waits.
+// longer than its driver waits; 1 request a second is invalid to io.max of control
+// groups version 2 (tg_set_limit in the kernel's block/blk-throttle.c).
 const (
 	MinBytes = 64 << 10
+	MinOps   = 2
 	MaxOps   = math.MaxUint32 - 1
 )
 
@@ -52,8 +54,8 @@ func (l *Limit) words() []word {
 	return []word{
 		{"rbps", "read_bps_device", &l.ReadBytes, MinBytes, math.MaxInt64},
 		{"wbps", "write_bps_device", &l.WriteBytes, MinBytes, math.MaxInt64},
-		{"riops", "read_iops_device", &l.ReadOps, 1, MaxOps},
-		{"wiops", "write_iops_device", &l.WriteOps, 1, MaxOps},
+		{"riops", "read_iops_device", &l.ReadOps, MinOps, MaxOps},
+		{"wiops", "write_iops_device", &l.WriteOps, MinOps, MaxOps},
 	}
 }
 

@@ -248,7 +248,7 @@ func TestDiskLimits(t *testing.T) {
 
 	disks, _ = limited()
 	disks.Unsupported = true
-	require.ErrorIs(t, w.LimitDisk(ctx, id, "xvda", diskrate.Limit{ReadOps: 1}), errors.ErrUnsupported)
+	require.ErrorIs(t, w.LimitDisk(ctx, id, "xvda", diskrate.Limit{ReadOps: 9}), errors.ErrUnsupported)
 	_, err = w.Stop(ctx, id)
 	require.NoError(t, err)
 	require.NoError(t, w.Start(ctx, id), "runs without")

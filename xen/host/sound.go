@@ -48,7 +48,7 @@ func (h *Host) agree(guests []Guest) error {
 		errs = append(errs, guardOf(guests).Validate())
 	}
 	if h.shaping != nil {
-		errs = append(errs, h.ratesOf(guests).Validate())
+		errs = append(errs, h.ratesOf(guests).Normalize().Validate())
 	}
 	return errors.Join(errs...)
 }

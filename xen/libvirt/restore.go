@@ -127,7 +127,7 @@ func (d *Driver) feed(ctx context.Context, pipe string, head []byte, r io.Reader
 		return fmt.Errorf("%w; %w", ctx.Err(), said)
 	}
 	if errors.Is(said, context.Canceled) {
-		return errHangs
+		return hangs()
 	}
 	return said
 }

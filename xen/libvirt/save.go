@@ -131,13 +131,16 @@ func (d *Driver) perform(ctx context.Context, dom xen.Domain, cookie []byte, in 
 	in.Close() // if libvirt has not connected, nobody does any more
 	<-received
 	if errors.Is(err, context.Canceled) {
-		err = errHangs
+		err = hangs()
 	}
 	return err
 }
 
-// errHangs: the daemon was left when it had moved nothing for too long.
-var errHangs = fmt.Errorf("libvirtd did not answer in time, in the middle of a stream: %w", context.DeadlineExceeded)
+// hangs is the error when the daemon was left because it had moved nothing for
+// too long.
+func hangs() error {
+	return fmt.Errorf("libvirtd did not answer in time, in the middle of a stream: %w", context.DeadlineExceeded)
+}
 
 func (d *Driver) confirm(ctx context.Context, dom xen.Domain, cookie []byte, cancelled int32) error {
 	return d.call(ctx, d.opts.Limits.Destroy, func(l *rpc.Libvirt) error {

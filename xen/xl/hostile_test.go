@@ -24,7 +24,7 @@ import (
 // harmless is all that an argument of a command may look like here: words and
 // numbers of ours, and the forms that are checked before.
 var harmless = regexp.MustCompile(`^(xl|pgrep|xenstore-read|/proc/self/fd/[01]|-[a-z]|[a-z][a-z0-9-]{0,62}|\d+m?|all|hd[a-d]|xvd[a-p]` +
-	`|CONFIG|xl-[0-9a-f-]{36}-|/local/domain/7/[a-z0-9/-]+` +
+	`|CONFIG|flock|/[a-zA-Z0-9/_.-]+/[0-9a-f-]{36}\.lock|xl-[0-9a-f-]{36}-|/local/domain/7/[a-z0-9/-]+` +
 	`|format=raw,vdev=xvd[a-p],access=r[ow],backendtype=phy,target=/dev/[A-Za-z0-9_+./:-]+` +
 	`|mac=[0-9a-f:]{17}|[0-9a-f:]{17}|bridge=[A-Za-z0-9_.][A-Za-z0-9_.-]{0,14}|vifname=[A-Za-z0-9_.][A-Za-z0-9_.-]{0,14}` +
 	`|/dev/[A-Za-z0-9_+./:-]+|/[A-Za-z0-9_+./:-]+\.iso)$`)
@@ -73,6 +73,7 @@ func TestNoHostileStringReachesXl(t *testing.T) {
 	hostile := xentest.HostileStrings()
 	require.GreaterOrEqual(t, len(hostile), 300)
 	driver := reflect.TypeFor[*Driver]()
+	run := t.TempDir()
 	places, calls, configs, args := 0, 0, 0, 0
 	for m := range driver.NumMethod() {
 		method := driver.Method(m)
@@ -84,7 +85,7 @@ func TestNoHostileStringReachesXl(t *testing.T) {
 				in := hostiletest.Parameters(t, method, good)
 				hostiletest.Texts(in)[place].SetString(text)
 				w.what = fmt.Sprintf("%s, place %d, %q", method.Name, place, text)
-				d := New(w, &Options{TempDir: os.TempDir(), Poll: time.Millisecond, Limits: Limits{Resize: time.Millisecond, Query: time.Second}})
+				d := New(w, &Options{TempDir: os.TempDir(), RunDir: run, Poll: time.Millisecond, Limits: Limits{Resize: time.Millisecond, Query: time.Second}})
 				in[0] = reflect.ValueOf(d)
 				method.Func.Call(in)
 				calls, configs, args = calls+1, configs+w.cfgs, args+w.args

@@ -16,6 +16,7 @@ import (
 
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/dom0"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // SendTo implements xen.Migrator, by
@@ -76,10 +77,10 @@ func (d *Driver) sent(ctx context.Context, dom xen.Domain, a answer) error {
 	if why != nil && ctx.Err() != nil {
 		why = fmt.Errorf("%w: %w", context.Cause(ctx), why)
 	}
-	ctx, cancel := d.after(ctx, d.opts.Limits.Destroy)
+	ctx, cancel := verb.After(ctx, d.opts.Limits.Destroy)
 	defer cancel()
 	var left xen.Domain
-	err := d.poll(ctx, func() (bool, error) {
+	err := d.verbs.Until(ctx, func() (bool, error) {
 		domains, err := d.list(ctx)
 		if err != nil {
 			return false, err
@@ -126,7 +127,7 @@ func (d *Driver) lockFile(id uuid.UUID) (string, error) {
 //
 //	flock -w 180 RUN/UUID.lock true
 func (d *Driver) Settle(ctx context.Context, id uuid.UUID) error {
-	return wrap("settle", id.String(), d.settle(ctx, id))
+	return verb.Wrap("settle", id.String(), d.settle(ctx, id))
 }
 
 func (d *Driver) settle(ctx context.Context, id uuid.UUID) error {
@@ -155,7 +156,7 @@ func (d *Driver) Wake(ctx context.Context, id uuid.UUID, name string) error {
 		err = fmt.Errorf("domain is %s: %w", left.State, xen.ErrBusy)
 	}
 	if err != nil {
-		return wrap("wake", id.String(), err)
+		return verb.Wrap("wake", id.String(), err)
 	}
 	if left.Name != name {
 		if err := d.Rename(ctx, id, name); err != nil {

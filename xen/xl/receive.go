@@ -9,6 +9,7 @@ import (
 
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/dom0"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 	"github.com/xenhost/xenhost/xen/xlcfg"
 )
 
@@ -24,9 +25,9 @@ import (
 func (d *Driver) ReceiveFrom(ctx context.Context, spec xen.Spec, conn io.ReadWriter) (here xen.Domain, err error) {
 	text, err := xlcfg.Render(spec)
 	if err != nil {
-		return here, wrap("receive", spec.Name, err)
+		return here, verb.Wrap("receive", spec.Name, err)
 	}
-	err = d.on(ctx, "receive", spec.Name, spec.UUID, func() error {
+	err = d.verbs.On(ctx, "receive", spec.Name, spec.UUID, func() error {
 		if err := d.vacant(ctx, spec); err != nil {
 			return err
 		}
@@ -38,7 +39,7 @@ func (d *Driver) ReceiveFrom(ctx context.Context, spec xen.Spec, conn io.ReadWri
 			Args:  []string{"flock", "-o", lock, "xl", "migrate-receive"},
 			Stdin: &swapped{from: conn, config: text}, Stdout: conn,
 		})
-		after, cancel := d.after(ctx, d.opts.Limits.Query)
+		after, cancel := verb.After(ctx, d.opts.Limits.Query)
 		defer cancel()
 		here, err = d.lookup(after, spec.UUID)
 		switch {

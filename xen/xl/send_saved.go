@@ -9,6 +9,7 @@ import (
 
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/dom0"
+	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // What the source's half of xl migrate hears and says; the target's is xl's own.
@@ -34,7 +35,7 @@ func (d *Driver) sendSaved(ctx context.Context, dom xen.Domain, conn io.ReadWrit
 	if a.err == nil {
 		a.err = hear(conn, heardReady)
 	}
-	after, cancel := d.after(ctx, d.opts.Limits.Destroy)
+	after, cancel := verb.After(ctx, d.opts.Limits.Destroy)
 	defer cancel()
 	if a.err != nil {
 		return d.unsaved(after, dom, a)

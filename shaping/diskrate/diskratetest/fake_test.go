@@ -27,7 +27,7 @@ func TestFake(t *testing.T) {
 func TestFakeUnsupported(t *testing.T) {
 	f := diskratetest.New("/dev/guests/web1")
 	f.Unsupported = true
-	require.ErrorIs(t, f.Set(t.Context(), "/dev/guests/web1", diskrate.Limit{ReadOps: 1}), errors.ErrUnsupported)
+	require.ErrorIs(t, f.Set(t.Context(), "/dev/guests/web1", diskrate.Limit{ReadOps: 9}), errors.ErrUnsupported)
 	require.NoError(t, f.Set(t.Context(), "/dev/guests/web1", diskrate.Limit{}))
 	require.NoError(t, f.Refresh(t.Context()))
 	_, err := f.Read(t.Context())

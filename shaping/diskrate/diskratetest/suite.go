@@ -63,7 +63,7 @@ func (s suite) fresh(t *testing.T) {
 
 func (s suite) set(t *testing.T) {
 	s.Begin(t, "1.xvda-0")
-	a := diskrate.Limit{ReadBytes: 1 << 40, WriteBytes: diskrate.MinBytes, ReadOps: 1, WriteOps: diskrate.MaxOps}
+	a := diskrate.Limit{ReadBytes: 1 << 40, WriteBytes: diskrate.MinBytes, ReadOps: diskrate.MinOps, WriteOps: diskrate.MaxOps}
 	b := diskrate.Limit{WriteOps: 100}
 	for range 2 {
 		require.NoError(t, s.Manager.Set(t.Context(), s.Paths[0], a))
@@ -110,7 +110,7 @@ func (s suite) comes(t *testing.T) {
 
 func (s suite) invalid(t *testing.T) {
 	for _, l := range []diskrate.Limit{
-		{ReadBytes: -1}, {WriteBytes: diskrate.MinBytes - 1}, {ReadOps: -1}, {WriteOps: diskrate.MaxOps + 1},
+		{ReadBytes: -1}, {WriteBytes: diskrate.MinBytes - 1}, {ReadOps: -1}, {ReadOps: diskrate.MinOps - 1}, {WriteOps: diskrate.MaxOps + 1},
 	} {
 		err := s.Manager.Set(t.Context(), s.Paths[0], l)
 		require.ErrorIs(t, err, diskrate.ErrInvalid, "%v", l)
@@ -123,7 +123,7 @@ func (s suite) invalid(t *testing.T) {
 }
 
 func (s suite) missing(t *testing.T) {
-	require.ErrorIs(t, s.Manager.Set(t.Context(), "/dev/xenhost/nosuch", diskrate.Limit{ReadOps: 1}), fs.ErrNotExist)
+	require.ErrorIs(t, s.Manager.Set(t.Context(), "/dev/xenhost/nosuch", diskrate.Limit{ReadOps: 9}), fs.ErrNotExist)
 	s.has(t, limits{})
 }
 
@@ -132,7 +132,7 @@ func (s suite) cancelled(t *testing.T) {
 	cancel()
 	_, err := s.Manager.Read(ctx)
 	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorIs(t, s.Manager.Set(ctx, s.Paths[0], diskrate.Limit{ReadOps: 1}), context.Canceled)
+	require.ErrorIs(t, s.Manager.Set(ctx, s.Paths[0], diskrate.Limit{ReadOps: 9}), context.Canceled)
 	require.ErrorIs(t, s.Manager.Refresh(ctx), context.Canceled)
 	s.has(t, limits{})
 }

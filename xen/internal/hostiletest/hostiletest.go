@@ -27,7 +27,7 @@ type Good struct {
 // words are good strings by the method.
 func words(method string) []string {
 	switch method {
-	case "Rename":
+	case "Rename", "Wake":
 		return []string{"web2"}
 	case "DetachDisk":
 		return []string{"xvdb"}
@@ -68,6 +68,8 @@ func Parameters(t *testing.T, method reflect.Method, good Good) []reflect.Value 
 			*p = &xen.ShutdownOptions{Grace: -1}
 		case **xen.RebootOptions:
 			*p = &xen.RebootOptions{Grace: time.Millisecond}
+		case **xen.SendOptions:
+			*p = &xen.SendOptions{}
 		case **xen.SaveOptions:
 			*p = &xen.SaveOptions{}
 		case **xen.RestoreOptions:
@@ -75,6 +77,8 @@ func Parameters(t *testing.T, method reflect.Method, good Good) []reflect.Value 
 		case *io.Writer:
 			*p = io.Discard
 		case *io.Reader:
+			*p = empty{}
+		case *io.ReadWriter:
 			*p = empty{}
 		case *string:
 			require.NotEmpty(t, strings, "what is a good string for parameter %d of %s?", i, method.Name)
@@ -89,7 +93,8 @@ func Parameters(t *testing.T, method reflect.Method, good Good) []reflect.Value 
 
 type empty struct{}
 
-func (empty) Read([]byte) (int, error) { return 0, io.EOF }
+func (empty) Read([]byte) (int, error)    { return 0, io.EOF }
+func (empty) Write(p []byte) (int, error) { return len(p), nil }
 
 // Texts returns every string in the values.
 func Texts(values []reflect.Value) (found []reflect.Value) {
