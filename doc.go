@@ -3,9 +3,10 @@
 //
 //   - xen/host: a whole Xen host and the verbs that a panel calls
 //   - migrate: moves of guests between two hosts
+//   - accounting: a ledger of what guests use
 //   - xen, lvm, network, shaping: what those are made of, each usable alone
 //   - xen/xentest, lvm/lvmtest, network/networktest, shaping/shapingtest,
-//     migrate/migratetest: fakes that behave like the real thing, and the suites
+//     accounting/accountingtest, migrate/migratetest: fakes that behave like the real thing, and the suites
 //     that keep them so
 //
 // go run ./examples/quickstart shows the main job on simulated hosts.
