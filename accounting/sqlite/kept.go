@@ -23,7 +23,7 @@ func (s *Store) Freeze(ctx context.Context, want accounting.Statement) (kept acc
 			return err
 		}
 		defer found.Close()
-		for found.Next() {
+		if found.Next() {
 			var text string
 			if err := found.Scan(&text); err != nil {
 				return err
