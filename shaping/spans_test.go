@@ -21,7 +21,7 @@ type flows []func([]shaping.Counter) shaping.Flow
 // look makes such a span shorter and not slower. atOnce is how many bytes the
 // limit lets through in one turn. It goes on until each group has spans of
 // enough time together.
-func (s *street) measure(t *testing.T, limit shaping.Rate, atOnce int64, enough time.Duration, groups ...flows) (rates [][]float64) {
+func (s *street) measure(t *testing.T, limit shaping.Rate, atOnce int64, enough time.Duration, groups ...flows) (rates []measured) {
 	t.Helper()
 	defer first(t)()
 	turn := time.Duration(atOnce * 8 * int64(time.Second) / int64(limit))
@@ -40,13 +40,21 @@ func (s *street) measure(t *testing.T, limit shaping.Rate, atOnce int64, enough 
 	for i, group := range groups {
 		all := seen[i].sum(turn)
 		t.Logf("%v in %d spans, of %v", all.took.Round(time.Millisecond), all.n, time.Since(begin).Round(time.Millisecond))
-		var each []float64
+		m := measured{turns: float64(atOnce) * 8 * float64(all.n) / all.took.Seconds()}
 		for k := range group {
-			each = append(each, float64(all.bytes[k])*8/all.took.Seconds())
+			m.rates = append(m.rates, float64(all.bytes[k])*8/all.took.Seconds())
 		}
-		rates = append(rates, each)
+		rates = append(rates, m)
 	}
 	return rates
+}
+
+// measured are the rates of a group's flows in bit/s, and what of them one turn
+// more in each span would be: a span may begin just before one and end just
+// after one.
+type measured struct {
+	rates []float64
+	turns float64
 }
 
 // first lets this thread go before all others, so that it looks in time.
@@ -67,8 +75,8 @@ func first(t *testing.T) (undo func()) {
 const largest = 64 << 10
 
 // spans are the times in which flows were held to their limit. A queue that
-// stands still for twice as long as a turn takes is held up by the machine, and a
-// span is long enough that a turn more or less at its ends is not seen.
+// stands still for twice as long as a turn takes is held up by the machine, and
+// spans of a few turns are not counted.
 type spans struct {
 	ended span
 	on    bool // one goes on
