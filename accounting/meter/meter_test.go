@@ -35,7 +35,7 @@ func classes() meter.Classes {
 }
 
 func (s street) meter(tb testing.TB) *meter.Linux {
-	return meter.New(&meter.Options{Classes: classes(), NetNS: s.dom0.path(), LockDir: tb.TempDir()})
+	return meter.New(&meter.Options{Classes: classes(), NetNS: s.dom0.Path(), LockDir: tb.TempDir()})
 }
 
 // read is what a guest's counters show now.
@@ -83,7 +83,7 @@ func TestClasses(t *testing.T) {
 	before := read(t, m, web1)
 	assert.Equal(t, before[accounting.ExternalOut4], read(t, s.meter(t), web1)[accounting.ExternalOut4], "another process reads the same")
 
-	other := meter.New(&meter.Options{NetNS: s.dom0.path(), LockDir: t.TempDir()})
+	other := meter.New(&meter.Options{NetNS: s.dom0.Path(), LockDir: t.TempDir()})
 	assert.Equal(t, before[accounting.ExternalOut4], read(t, other, web1)[accounting.ExternalOut4], "new classes keep what was counted")
 	out := sends(t, s.guest, s.world, "198.51.100.2", "198.51.100.9", 1, 100)
 	assert.Equal(t, before[accounting.ExternalOut4]+out, read(t, other, web1)[accounting.ExternalOut4])
@@ -120,17 +120,17 @@ func TestLedger(t *testing.T) {
 	start() // the agent was killed
 	send(100)
 	record()
-	s.dom0.run(t, "", "nft", "flush", "ruleset")
+	s.dom0.Run(t, "", "nft", "flush", "ruleset")
 	record()
 	send(100)
 	record()
-	s.dom0.run(t, "", "nft", "flush", "set", "bridge", "xenhost_meter", "external_in4")
+	s.dom0.Run(t, "", "nft", "flush", "set", "bridge", "xenhost_meter", "external_in4")
 	record()
 	send(100)
 	record()
 	const element = ` element bridge xenhost_meter external_out4 { "vif1.0" }`
-	s.dom0.run(t, "delete"+element+"\nadd"+element+"\n", "nft", "-f", "-") // its counter begins at 0
-	s.dom0.run(t, "", "nft", "delete", "table", "inet", "xenhost_meter")
+	s.dom0.Run(t, "delete"+element+"\nadd"+element+"\n", "nft", "-f", "-") // its counter begins at 0
+	s.dom0.Run(t, "", "nft", "delete", "table", "inet", "xenhost_meter")
 	record()
 	send(100)
 	record()
@@ -179,5 +179,5 @@ func TestPorts(t *testing.T) {
 		_, err := m.Read(t.Context(), bad)
 		require.ErrorIs(t, err, accounting.ErrInvalid)
 	}
-	s.dom0.run(t, s.dom0.run(t, "", "nft", "list", "ruleset"), "nft", "-c", "-f", "-") // it can be saved and loaded
+	s.dom0.Run(t, s.dom0.Run(t, "", "nft", "list", "ruleset"), "nft", "-c", "-f", "-") // it can be saved and loaded
 }

@@ -30,9 +30,9 @@ func (r rates) Throttle(ctx context.Context, guest uuid.UUID, t shaping.Throttle
 func (s street) flood(tb testing.TB, n int) (bytes int64) {
 	tb.Helper()
 	var sender, receiver net.PacketConn
-	s.world.inside(tb, func() (err error) { receiver, err = net.ListenPacket("udp", "203.0.113.9:0"); return err })
+	s.world.Inside(tb, func() (err error) { receiver, err = net.ListenPacket("udp", "203.0.113.9:0"); return err })
 	defer receiver.Close()
-	s.guest.inside(tb, func() (err error) { sender, err = net.ListenPacket("udp", "198.51.100.2:0"); return err })
+	s.guest.Inside(tb, func() (err error) { sender, err = net.ListenPacket("udp", "198.51.100.2:0"); return err })
 	defer sender.Close()
 	buf := make([]byte, 2000)
 	for range n {
@@ -61,9 +61,9 @@ func TestQuota(t *testing.T) {
 	start := func() (stop func()) { // a process that knows only its file and the kernel
 		ledger, err := sqlite.Open(t.Context(), path, nil)
 		require.NoError(t, err)
-		m := meter.New(&meter.Options{Classes: classes(), NetNS: s.dom0.path(), LockDir: locks})
+		m := meter.New(&meter.Options{Classes: classes(), NetNS: s.dom0.Path(), LockDir: locks})
 		e = &quota.Enforcer{Store: ledger, Limiter: m, Rate: 2 * shaping.Mbit, Now: func() time.Time { return now() },
-			Throttler: rates{shaping.New(&shaping.Options{NetNS: s.dom0.path(), LockDir: locks})},
+			Throttler: rates{shaping.New(&shaping.Options{NetNS: s.dom0.Path(), LockDir: locks})},
 			Hook:      func(_ context.Context, e quota.Event) error { events = append(events, e.Level); return nil }}
 		r = &accounting.Recorder{Store: ledger, Clock: meter.Clock, Sources: []accounting.Source{
 			m.Source(func(context.Context) ([]meter.Port, error) { return ports(), nil })}}
@@ -90,7 +90,7 @@ func TestQuota(t *testing.T) {
 	began := time.Now()
 	act()
 	assert.Equal(t, []accounting.Level{accounting.LevelWarn, accounting.LevelSoft}, events)
-	assert.Regexp(t, `qdisc tbf 5650: .*rate 2Mbit`, s.dom0.run(t, "", "tc", "qdisc", "show", "dev", "vif1.0"))
+	assert.Regexp(t, `qdisc tbf 5650: .*rate 2Mbit`, s.dom0.Run(t, "", "tc", "qdisc", "show", "dev", "vif1.0"))
 	throttled := time.Since(began)
 
 	stop() // nobody is here
@@ -109,7 +109,7 @@ func TestQuota(t *testing.T) {
 	require.NoError(t, err)
 	lifted := time.Since(began)
 	assert.Equal(t, int64(40_000), s.flood(t, 40))
-	assert.Regexp(t, `qdisc tbf 5650: .*rate 100Mbit`, s.dom0.run(t, "", "tc", "qdisc", "show", "dev", "vif1.0"))
+	assert.Regexp(t, `qdisc tbf 5650: .*rate 100Mbit`, s.dom0.Run(t, "", "tc", "qdisc", "show", "dev", "vif1.0"))
 	arrived += 40_000 + s.flood(t, 150)
 	assert.LessOrEqual(t, int64(102_000)+arrived, int64(240_000))
 	assert.Greater(t, int64(102_000)+arrived, int64(238_000))
@@ -121,7 +121,7 @@ func TestQuota(t *testing.T) {
 	assert.Equal(t, int64(40_000), s.flood(t, 40), "a new month")
 	require.NoError(t, e.Store.SetQuota(t.Context(), accounting.Quota{Guest: web1}))
 	require.NoError(t, e.Enforce(t.Context()))
-	assert.NotContains(t, s.dom0.run(t, "", "nft", "list", "table", "bridge", "xenhost_meter"), "over ")
+	assert.NotContains(t, s.dom0.Run(t, "", "nft", "list", "table", "bridge", "xenhost_meter"), "over ")
 	stop()
 	t.Logf("RESULT throttled %v after the reading, lifted in %v, stopped after %d of 240000 bytes", throttled, lifted, 102_000+arrived)
 }
