@@ -19,12 +19,13 @@ type flows []func([]shaping.Counter) shaping.Flow
 // every millisecond, and counts the spans in which no queue was ever empty and
 // they never stood still: a machine that is too busy to send, to queue or to
 // look makes such a span shorter and not slower. atOnce is how many bytes the
-// limit lets through in one turn. It goes on until each group has spans of
-// enough time together.
-func (s *street) measure(t *testing.T, limit shaping.Rate, atOnce int64, enough time.Duration, groups ...flows) (rates []measured) {
+// limit lets through in one turn. It goes on until each group has spans of two
+// seconds and of 150 turns together, in which a turn more or less is not seen.
+func (s *street) measure(t *testing.T, limit shaping.Rate, atOnce int64, groups ...flows) (rates [][]float64) {
 	t.Helper()
 	defer first(t)()
 	turn := time.Duration(atOnce * 8 * int64(time.Second) / int64(limit))
+	enough := max(2*time.Second, 150*turn)
 	seen := make([]spans, len(groups))
 	begin := time.Now()
 	for lacking := true; lacking; {
@@ -40,21 +41,13 @@ func (s *street) measure(t *testing.T, limit shaping.Rate, atOnce int64, enough 
 	for i, group := range groups {
 		all := seen[i].sum(turn)
 		t.Logf("%v in %d spans, of %v", all.took.Round(time.Millisecond), all.n, time.Since(begin).Round(time.Millisecond))
-		m := measured{turns: float64(atOnce) * 8 * float64(all.n) / all.took.Seconds()}
+		var each []float64
 		for k := range group {
-			m.rates = append(m.rates, float64(all.bytes[k])*8/all.took.Seconds())
+			each = append(each, float64(all.bytes[k])*8/all.took.Seconds())
 		}
-		rates = append(rates, m)
+		rates = append(rates, each)
 	}
 	return rates
-}
-
-// measured are the rates of a group's flows in bit/s, and what of them one turn
-// more in each span would be: a span may begin just before one and end just
-// after one.
-type measured struct {
-	rates []float64
-	turns float64
 }
 
 // first lets this thread go before all others, so that it looks in time.
