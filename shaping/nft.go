@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/xenhost/xenhost/internal/nlattr"
 )
 
 // Which class a packet goes to is looked up once, by the vif it came in by, in
@@ -69,22 +71,22 @@ func makeTables() []message {
 	mapOf := func(family byte, name string, key, keyLen, value uint32, id uint32) message {
 		order := slices.Concat([]byte{0, 4}, native32(1), []byte{1, 4}, native32(1)) // of key and value: the machine's
 		return nftMessage(unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE, family, about,
-			attr(unix.NFTA_SET_TABLE, text(table)), attr(unix.NFTA_SET_NAME, text(name)),
-			attr(unix.NFTA_SET_FLAGS, big32(unix.NFT_SET_MAP)), attr(unix.NFTA_SET_ID, big32(id)),
-			attr(unix.NFTA_SET_KEY_TYPE, big32(key)), attr(unix.NFTA_SET_KEY_LEN, big32(keyLen)),
-			attr(unix.NFTA_SET_DATA_TYPE, big32(value)), attr(unix.NFTA_SET_DATA_LEN, big32(4)),
-			attr(unix.NFTA_SET_USERDATA, order))
+			nlattr.New(unix.NFTA_SET_TABLE, nlattr.Text(table)), nlattr.New(unix.NFTA_SET_NAME, nlattr.Text(name)),
+			nlattr.New(unix.NFTA_SET_FLAGS, big32(unix.NFT_SET_MAP)), nlattr.New(unix.NFTA_SET_ID, big32(id)),
+			nlattr.New(unix.NFTA_SET_KEY_TYPE, big32(key)), nlattr.New(unix.NFTA_SET_KEY_LEN, big32(keyLen)),
+			nlattr.New(unix.NFTA_SET_DATA_TYPE, big32(value)), nlattr.New(unix.NFTA_SET_DATA_LEN, big32(4)),
+			nlattr.New(unix.NFTA_SET_USERDATA, order))
 	}
 	chain := func(family byte, name string, hook uint32, priority int32) message {
 		return nftMessage(unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, family, about,
-			attr(unix.NFTA_CHAIN_TABLE, text(table)), attr(unix.NFTA_CHAIN_NAME, text(name)),
-			nest(unix.NFTA_CHAIN_HOOK, attr(unix.NFTA_HOOK_HOOKNUM, big32(hook)), attr(unix.NFTA_HOOK_PRIORITY, big32(uint32(priority)))),
-			attr(unix.NFTA_CHAIN_TYPE, text("filter")))
+			nlattr.New(unix.NFTA_CHAIN_TABLE, nlattr.Text(table)), nlattr.New(unix.NFTA_CHAIN_NAME, nlattr.Text(name)),
+			nlattr.Nest(unix.NFTA_CHAIN_HOOK, nlattr.New(unix.NFTA_HOOK_HOOKNUM, big32(hook)), nlattr.New(unix.NFTA_HOOK_PRIORITY, big32(uint32(priority)))),
+			nlattr.New(unix.NFTA_CHAIN_TYPE, nlattr.Text("filter")))
 	}
 	var out []message
 	for _, family := range []byte{unix.NFPROTO_BRIDGE, unix.NFPROTO_INET} {
 		there := func(kind, flags uint16) message {
-			return nftMessage(kind, flags, family, about, attr(unix.NFTA_TABLE_NAME, text(table)))
+			return nftMessage(kind, flags, family, about, nlattr.New(unix.NFTA_TABLE_NAME, nlattr.Text(table)))
 		}
 		out = append(out, there(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE), // only what is there can be removed
 			there(unix.NFT_MSG_DELTABLE, 0), there(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE))
@@ -102,7 +104,7 @@ func makeTables() []message {
 func dropTables() []message {
 	var out []message
 	for _, family := range []byte{unix.NFPROTO_BRIDGE, unix.NFPROTO_INET} {
-		out = append(out, nftMessage(unix.NFT_MSG_DELTABLE, 0, family, "remove nftables table "+table, attr(unix.NFTA_TABLE_NAME, text(table))))
+		out = append(out, nftMessage(unix.NFT_MSG_DELTABLE, 0, family, "remove nftables table "+table, nlattr.New(unix.NFTA_TABLE_NAME, nlattr.Text(table))))
 	}
 	return out
 }
@@ -112,23 +114,23 @@ func setRules(u Uplink) []message {
 	const about = "make rules of nftables table " + table
 	rule := func(family byte, chain string, match, set uint32, lookup, comment string) message {
 		expr := func(name string, of ...[]byte) []byte {
-			return nest(unix.NFTA_LIST_ELEM, attr(unix.NFTA_EXPR_NAME, text(name)), nest(unix.NFTA_EXPR_DATA, of...))
+			return nlattr.Nest(unix.NFTA_LIST_ELEM, nlattr.New(unix.NFTA_EXPR_NAME, nlattr.Text(name)), nlattr.Nest(unix.NFTA_EXPR_DATA, of...))
 		}
 		attributes := [][]byte{
-			attr(unix.NFTA_RULE_TABLE, text(table)), attr(unix.NFTA_RULE_CHAIN, text(chain)),
-			nest(unix.NFTA_RULE_EXPRESSIONS,
-				expr("meta", attr(unix.NFTA_META_KEY, big32(match)), attr(unix.NFTA_META_DREG, big32(unix.NFT_REG_1))),
-				expr("lookup", attr(unix.NFTA_LOOKUP_SET, text(lookup)), attr(unix.NFTA_LOOKUP_SREG, big32(unix.NFT_REG_1)),
-					attr(unix.NFTA_LOOKUP_DREG, big32(unix.NFT_REG_1))),
-				expr("meta", attr(unix.NFTA_META_KEY, big32(set)), attr(unix.NFTA_META_SREG, big32(unix.NFT_REG_1)))),
+			nlattr.New(unix.NFTA_RULE_TABLE, nlattr.Text(table)), nlattr.New(unix.NFTA_RULE_CHAIN, nlattr.Text(chain)),
+			nlattr.Nest(unix.NFTA_RULE_EXPRESSIONS,
+				expr("meta", nlattr.New(unix.NFTA_META_KEY, big32(match)), nlattr.New(unix.NFTA_META_DREG, big32(unix.NFT_REG_1))),
+				expr("lookup", nlattr.New(unix.NFTA_LOOKUP_SET, nlattr.Text(lookup)), nlattr.New(unix.NFTA_LOOKUP_SREG, big32(unix.NFT_REG_1)),
+					nlattr.New(unix.NFTA_LOOKUP_DREG, big32(unix.NFT_REG_1))),
+				expr("meta", nlattr.New(unix.NFTA_META_KEY, big32(set)), nlattr.New(unix.NFTA_META_SREG, big32(unix.NFT_REG_1)))),
 		}
 		if comment != "" {
-			attributes = append(attributes, attr(unix.NFTA_RULE_USERDATA, remark(comment)))
+			attributes = append(attributes, nlattr.New(unix.NFTA_RULE_USERDATA, remark(comment)))
 		}
 		return nftMessage(unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, family, about, attributes...)
 	}
 	empty := func(family byte, chain string) message {
-		return nftMessage(unix.NFT_MSG_DELRULE, 0, family, about, attr(unix.NFTA_RULE_TABLE, text(table)), attr(unix.NFTA_RULE_CHAIN, text(chain)))
+		return nftMessage(unix.NFT_MSG_DELRULE, 0, family, about, nlattr.New(unix.NFTA_RULE_TABLE, nlattr.Text(table)), nlattr.New(unix.NFTA_RULE_CHAIN, nlattr.Text(chain)))
 	}
 	comment := "no uplink"
 	if u != (Uplink{}) {

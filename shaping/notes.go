@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/xenhost/xenhost/internal/nlattr"
 )
 
 // An entry is one vif's line in the maps.
@@ -18,7 +20,7 @@ type entry struct {
 }
 
 // remark is a comment as nft keeps it.
-func remark(s string) []byte { return append([]byte{0, byte(len(s) + 1)}, text(s)...) }
+func remark(s string) []byte { return append([]byte{0, byte(len(s) + 1)}, nlattr.Text(s)...) }
 
 // said is the text of a remark.
 func said(userdata []byte) string {
@@ -39,22 +41,22 @@ func elements(kind uint16, family byte, set, about string, list [][]byte) messag
 		flags = unix.NLM_F_DUMP
 	}
 	return nftMessage(kind, flags, family, about,
-		attr(unix.NFTA_SET_ELEM_LIST_TABLE, text(table)), attr(unix.NFTA_SET_ELEM_LIST_SET, text(set)),
-		nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS, list...))
+		nlattr.New(unix.NFTA_SET_ELEM_LIST_TABLE, nlattr.Text(table)), nlattr.New(unix.NFTA_SET_ELEM_LIST_SET, nlattr.Text(set)),
+		nlattr.Nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS, list...))
 }
 
 // putNotes and dropNotes put and drop entries of the maps by vif.
 func putNotes(entries []entry) []message {
 	return change(unix.NFT_MSG_NEWSETELEM, entries, func(e entry) (classes, marks []byte) {
-		value := nest(unix.NFTA_SET_ELEM_DATA, attr(unix.NFTA_DATA_VALUE, native32(e.class)))
-		return nest(unix.NFTA_LIST_ELEM, vifKey(e.vif), value, attr(unix.NFTA_SET_ELEM_USERDATA, remark(e.note))),
-			nest(unix.NFTA_LIST_ELEM, vifKey(e.vif), value)
+		value := nlattr.Nest(unix.NFTA_SET_ELEM_DATA, nlattr.New(unix.NFTA_DATA_VALUE, native32(e.class)))
+		return nlattr.Nest(unix.NFTA_LIST_ELEM, vifKey(e.vif), value, nlattr.New(unix.NFTA_SET_ELEM_USERDATA, remark(e.note))),
+			nlattr.Nest(unix.NFTA_LIST_ELEM, vifKey(e.vif), value)
 	})
 }
 
 func dropNotes(entries []entry) []message {
 	return change(unix.NFT_MSG_DELSETELEM, entries, func(e entry) (classes, marks []byte) {
-		only := nest(unix.NFTA_LIST_ELEM, vifKey(e.vif))
+		only := nlattr.Nest(unix.NFTA_LIST_ELEM, vifKey(e.vif))
 		return only, only
 	})
 }
@@ -83,8 +85,8 @@ func changeRouted(kind uint16, classes []uint32) []message {
 	for list := range slices.Chunk(classes, piece) {
 		var elems [][]byte
 		for _, id := range list {
-			value := nest(unix.NFTA_SET_ELEM_DATA, attr(unix.NFTA_DATA_VALUE, native32(id)))
-			elems = append(elems, nest(unix.NFTA_LIST_ELEM, elementKey(native32(id)), value))
+			value := nlattr.Nest(unix.NFTA_SET_ELEM_DATA, nlattr.New(unix.NFTA_DATA_VALUE, native32(id)))
+			elems = append(elems, nlattr.Nest(unix.NFTA_LIST_ELEM, elementKey(native32(id)), value))
 		}
 		out = append(out, elements(kind, unix.NFPROTO_INET, "classes", fmt.Sprintf("note class %x", list[0]), elems))
 	}
@@ -92,7 +94,7 @@ func changeRouted(kind uint16, classes []uint32) []message {
 }
 
 func elementKey(k []byte) []byte {
-	return nest(unix.NFTA_SET_ELEM_KEY, attr(unix.NFTA_DATA_VALUE, k))
+	return nlattr.Nest(unix.NFTA_SET_ELEM_KEY, nlattr.New(unix.NFTA_DATA_VALUE, k))
 }
 
 func vifKey(vif string) []byte {
@@ -105,12 +107,12 @@ func vifKey(vif string) []byte {
 // tables are not there.
 func (c *conn) notes() (u Uplink, entries []entry, made bool, err error) {
 	rules, err := c.ask(nftMessage(unix.NFT_MSG_GETRULE, unix.NLM_F_DUMP, unix.NFPROTO_INET, "read nftables rules",
-		attr(unix.NFTA_RULE_TABLE, text(table)), attr(unix.NFTA_RULE_CHAIN, text("out"))))
+		nlattr.New(unix.NFTA_RULE_TABLE, nlattr.Text(table)), nlattr.New(unix.NFTA_RULE_CHAIN, nlattr.Text("out"))))
 	if err != nil {
 		return Uplink{}, nil, false, err
 	}
 	for _, r := range rules {
-		comment := said(find(r[min(4, len(r)):], unix.NFTA_RULE_USERDATA))
+		comment := said(nlattr.Find(r[min(4, len(r)):], unix.NFTA_RULE_USERDATA))
 		made = made || comment != ""
 		if parsed, ok := parseUplink(comment); ok {
 			u = parsed
@@ -135,7 +137,7 @@ func (c *conn) notes() (u Uplink, entries []entry, made bool, err error) {
 // note reads the entry of one vif; none if there is none.
 func (c *conn) note(vif string) ([]entry, error) {
 	m := elements(unix.NFT_MSG_GETSETELEM, unix.NFPROTO_BRIDGE, "classes", "read the note of vif "+vif,
-		[][]byte{nest(unix.NFTA_LIST_ELEM, vifKey(vif))})
+		[][]byte{nlattr.Nest(unix.NFTA_LIST_ELEM, vifKey(vif))})
 	m.means = absence
 	bodies, err := c.ask(m)
 	if err != nil || len(bodies) == 0 {
@@ -159,7 +161,7 @@ func (c *conn) generation() (uint32, error) {
 		return 0, err
 	}
 	for _, b := range bodies {
-		if id := find(b[min(4, len(b)):], unix.NFTA_GEN_ID); len(id) == 4 {
+		if id := nlattr.Find(b[min(4, len(b)):], unix.NFTA_GEN_ID); len(id) == 4 {
 			return binary.BigEndian.Uint32(id), nil
 		}
 	}
@@ -168,15 +170,15 @@ func (c *conn) generation() (uint32, error) {
 
 // entriesOf reads the elements of a message.
 func entriesOf(body []byte) (entries []entry) {
-	for _, e := range attrs(find(body[min(4, len(body)):], unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
-		value := find(e, unix.NFTA_SET_ELEM_DATA, unix.NFTA_DATA_VALUE)
+	for _, e := range nlattr.All(nlattr.Find(body[min(4, len(body)):], unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
+		value := nlattr.Find(e, unix.NFTA_SET_ELEM_DATA, unix.NFTA_DATA_VALUE)
 		if len(value) < 4 {
 			continue
 		}
 		entries = append(entries, entry{
-			vif:   line(find(e, unix.NFTA_SET_ELEM_KEY, unix.NFTA_DATA_VALUE)),
+			vif:   line(nlattr.Find(e, unix.NFTA_SET_ELEM_KEY, unix.NFTA_DATA_VALUE)),
 			class: number32(value),
-			note:  said(find(e, unix.NFTA_SET_ELEM_USERDATA)),
+			note:  said(nlattr.Find(e, unix.NFTA_SET_ELEM_USERDATA)),
 		})
 	}
 	return entries

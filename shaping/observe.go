@@ -6,6 +6,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/xenhost/xenhost/internal/nlattr"
 )
 
 // observed is the host as one look at it shows.
@@ -152,9 +154,9 @@ const skipStatistics = 1 << 3 // RTEXT_FILTER_SKIP_STATS
 // linkMessage asks for one interface or all, without their statistics.
 func linkMessage(flags uint16, name string) message {
 	body := append([]byte(nil), nl.NewIfInfomsg(unix.AF_UNSPEC).Serialize()...)
-	body = append(body, attr(unix.IFLA_EXT_MASK, native32(skipStatistics))...)
+	body = append(body, nlattr.New(unix.IFLA_EXT_MASK, native32(skipStatistics))...)
 	if name != "" {
-		body = append(body, attr(unix.IFLA_IFNAME, text(name))...)
+		body = append(body, nlattr.New(unix.IFLA_IFNAME, nlattr.Text(name))...)
 	}
 	return message{kind: unix.RTM_GETLINK, flags: flags, body: body, about: strings.TrimSpace("look for interface " + name), means: absence}
 }
@@ -163,13 +165,13 @@ func (o *observed) addLink(body []byte) {
 	if len(body) < unix.SizeofIfInfomsg {
 		return
 	}
-	name := line(find(body[unix.SizeofIfInfomsg:], unix.IFLA_IFNAME))
+	name := line(nlattr.Find(body[unix.SizeofIfInfomsg:], unix.IFLA_IFNAME))
 	if name == "" {
 		return
 	}
 	index := nl.DeserializeIfInfomsg(body).Index
 	o.links[name] = index
-	if vif, ours := roundOf(name, line(find(body[unix.SizeofIfInfomsg:], unix.IFLA_IFALIAS))); ours {
+	if vif, ours := roundOf(name, line(nlattr.Find(body[unix.SizeofIfInfomsg:], unix.IFLA_IFALIAS))); ours {
 		o.rounds[vif] = index
 	}
 }
@@ -182,7 +184,7 @@ func (o *observed) addQueue(body []byte) {
 	if r, ok := parseRoot(body); ok {
 		o.roots[m.Ifindex] = r
 	} else {
-		o.leaves[leafAt{m.Ifindex, m.Parent}] = line(find(body[nl.SizeofTcMsg:], nl.TCA_KIND))
+		o.leaves[leafAt{m.Ifindex, m.Parent}] = line(nlattr.Find(body[nl.SizeofTcMsg:], nl.TCA_KIND))
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/xenhost/xenhost/internal/nlattr"
 )
 
 // What a guest sends arrives at its vif, and what arrives can not wait in a
@@ -43,9 +45,9 @@ func makeWayRound(vif string) []message {
 	m := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	m.Flags, m.Change = unix.IFF_UP, unix.IFF_UP
 	body := append([]byte(nil), m.Serialize()...)
-	body = append(body, attr(unix.IFLA_IFNAME, text(wayRound(vif)))...)
-	body = append(body, attr(unix.IFLA_IFALIAS, []byte(aliasMark+vif))...)
-	body = append(body, nest(unix.IFLA_LINKINFO, attr(unix.IFLA_INFO_KIND, []byte("ifb")))...)
+	body = append(body, nlattr.New(unix.IFLA_IFNAME, nlattr.Text(wayRound(vif)))...)
+	body = append(body, nlattr.New(unix.IFLA_IFALIAS, []byte(aliasMark+vif))...)
+	body = append(body, nlattr.Nest(unix.IFLA_LINKINFO, nlattr.New(unix.IFLA_INFO_KIND, []byte("ifb")))...)
 	say := message{kind: unix.RTM_NEWLINK, flags: unix.NLM_F_CREATE, body: body,
 		about: "limit what vif " + vif + " sends", means: func(e syscall.Errno) error {
 			if e == unix.EOPNOTSUPP {
@@ -71,9 +73,9 @@ func redirect(link, to int32, about string) []message {
 	binary.NativeEndian.PutUint32(move[20:], 1) // TCA_EGRESS_REDIR
 	binary.NativeEndian.PutUint32(move[24:], uint32(to))
 	rule := tcMessage(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE, link, 0, ingress, about, kindOf("u32"),
-		nest(nl.TCA_OPTIONS, attr(nl.TCA_U32_SEL, all.Serialize()),
-			nest(nl.TCA_U32_ACT, nest(1, attr(nl.TCA_ACT_KIND, text("mirred")),
-				nest(nl.TCA_ACT_OPTIONS, attr(nl.TCA_MIRRED_PARMS, move))))))
+		nlattr.Nest(nl.TCA_OPTIONS, nlattr.New(nl.TCA_U32_SEL, all.Serialize()),
+			nlattr.Nest(nl.TCA_U32_ACT, nlattr.Nest(1, nlattr.New(nl.TCA_ACT_KIND, nlattr.Text("mirred")),
+				nlattr.Nest(nl.TCA_ACT_OPTIONS, nlattr.New(nl.TCA_MIRRED_PARMS, move))))))
 	return []message{stay, dropRedirect(link, about), preferred(rule)}
 }
 
@@ -122,7 +124,7 @@ func (o *observed) addFilter(body []byte) {
 		o.others[m.Ifindex] = true
 		return
 	}
-	act := find(body[nl.SizeofTcMsg:], nl.TCA_OPTIONS, nl.TCA_U32_ACT, 1, nl.TCA_ACT_OPTIONS, nl.TCA_MIRRED_PARMS)
+	act := nlattr.Find(body[nl.SizeofTcMsg:], nl.TCA_OPTIONS, nl.TCA_U32_ACT, 1, nl.TCA_ACT_OPTIONS, nl.TCA_MIRRED_PARMS)
 	if len(act) >= sizeMirred {
 		o.targets[m.Ifindex] = int32(binary.NativeEndian.Uint32(act[24:]))
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/xenhost/xenhost/internal/nlattr"
 )
 
 // The handles that mark what is ours: 5650: on a vif, 5651: on the uplink, with
@@ -89,7 +91,7 @@ func absence(e syscall.Errno) error {
 	return e
 }
 
-func kindOf(name string) []byte { return attr(nl.TCA_KIND, text(name)) }
+func kindOf(name string) []byte { return nlattr.New(nl.TCA_KIND, nlattr.Text(name)) }
 
 // setBucket makes the root queue of a vif, or changes it where it is ours, with
 // its counters kept. EEXIST: the one that is there is not ours; it stays.
@@ -97,12 +99,12 @@ func kindOf(name string) []byte { return attr(nl.TCA_KIND, text(name)) }
 //	tc qdisc add dev VIF root handle 5650: tbf rate R burst B limit L
 func setBucket(link int32, b bucket, about string) message {
 	opt := nl.TcTbfQopt{Rate: spec(b.rate), Limit: b.limit, Buffer: b.buffer}
-	options := [][]byte{attr(nl.TCA_TBF_PARMS, opt.Serialize())}
+	options := [][]byte{nlattr.New(nl.TCA_TBF_PARMS, opt.Serialize())}
 	if opt.Rate.Rate == 1<<32-1 {
-		options = append(options, attr(nl.TCA_TBF_RATE64, native64(b.rate)))
+		options = append(options, nlattr.New(nl.TCA_TBF_RATE64, native64(b.rate)))
 	}
 	return tcMessage(unix.RTM_NEWQDISC, unix.NLM_F_CREATE, link, vifRoot, atRoot, about,
-		kindOf("tbf"), nest(nl.TCA_OPTIONS, options...))
+		kindOf("tbf"), nlattr.Nest(nl.TCA_OPTIONS, options...))
 }
 
 // setFairLeaf gives a bucket or class fq_codel, so that flows share it fairly
@@ -119,7 +121,7 @@ func setFairLeaf(link int32, parent uint32, about string) message {
 //	tc qdisc add dev DEV parent P bfifo limit L
 func setShortLeaf(link int32, parent, limit uint32, about string) message {
 	return tcMessage(unix.RTM_NEWQDISC, unix.NLM_F_CREATE, link, 0, parent, about,
-		kindOf("bfifo"), attr(nl.TCA_OPTIONS, native32(limit)))
+		kindOf("bfifo"), nlattr.New(nl.TCA_OPTIONS, native32(limit)))
 }
 
 // makeUplink makes the root queue of the uplink; until it has classes all
@@ -129,7 +131,7 @@ func setShortLeaf(link int32, parent, limit uint32, about string) message {
 func makeUplink(link int32, about string) message {
 	glob := nl.TcHtbGlob{Version: 3, Rate2Quantum: 10, Defcls: dom0Class & 0xffff}
 	return tcMessage(unix.RTM_NEWQDISC, unix.NLM_F_CREATE, link, uplinkRoot, atRoot, about,
-		kindOf("htb"), nest(nl.TCA_OPTIONS, attr(nl.TCA_HTB_INIT, glob.Serialize())))
+		kindOf("htb"), nlattr.Nest(nl.TCA_OPTIONS, nlattr.New(nl.TCA_HTB_INIT, glob.Serialize())))
 }
 
 // setClass makes or changes a class; its counters and its packets stay.
@@ -137,15 +139,15 @@ func makeUplink(link int32, about string) message {
 //	tc class replace dev UPLINK parent P classid C htb rate R ceil C burst B cburst B quantum Q prio N
 func setClass(link int32, id, parent uint32, c class, about string) message {
 	opt := nl.TcHtbCopt{Rate: spec(c.rate), Ceil: spec(c.ceil), Buffer: c.buffer, Cbuffer: c.cbuffer, Quantum: c.quantum, Prio: c.priority}
-	options := [][]byte{attr(nl.TCA_HTB_PARMS, opt.Serialize())}
+	options := [][]byte{nlattr.New(nl.TCA_HTB_PARMS, opt.Serialize())}
 	if opt.Rate.Rate == 1<<32-1 {
-		options = append(options, attr(nl.TCA_HTB_RATE64, native64(c.rate)))
+		options = append(options, nlattr.New(nl.TCA_HTB_RATE64, native64(c.rate)))
 	}
 	if opt.Ceil.Rate == 1<<32-1 {
-		options = append(options, attr(nl.TCA_HTB_CEIL64, native64(c.ceil)))
+		options = append(options, nlattr.New(nl.TCA_HTB_CEIL64, native64(c.ceil)))
 	}
 	return tcMessage(unix.RTM_NEWTCLASS, unix.NLM_F_CREATE, link, id, parent, about,
-		kindOf("htb"), nest(nl.TCA_OPTIONS, options...))
+		kindOf("htb"), nlattr.Nest(nl.TCA_OPTIONS, options...))
 }
 
 func dropClass(link int32, id uint32, about string) message {
@@ -168,11 +170,11 @@ func parseRoot(body []byte) (r root, ok bool) {
 	if m.Parent != atRoot {
 		return root{}, false
 	}
-	r = root{kind: line(find(rest, nl.TCA_KIND)), handle: m.Handle, flow: parseFlow(rest)}
-	if p := find(rest, nl.TCA_OPTIONS, nl.TCA_TBF_PARMS); r.kind == "tbf" && len(p) >= nl.SizeofTcTbfQopt {
+	r = root{kind: line(nlattr.Find(rest, nl.TCA_KIND)), handle: m.Handle, flow: parseFlow(rest)}
+	if p := nlattr.Find(rest, nl.TCA_OPTIONS, nl.TCA_TBF_PARMS); r.kind == "tbf" && len(p) >= nl.SizeofTcTbfQopt {
 		opt := nl.DeserializeTcTbfQopt(p)
 		r.bucket = bucket{uint64(opt.Rate.Rate), opt.Limit, opt.Buffer}
-		if wide := find(rest, nl.TCA_OPTIONS, nl.TCA_TBF_RATE64); wide != nil {
+		if wide := nlattr.Find(rest, nl.TCA_OPTIONS, nl.TCA_TBF_RATE64); wide != nil {
 			r.bucket.rate = number64(wide)
 		}
 	}
@@ -185,16 +187,16 @@ func parseClass(body []byte) (id uint32, c class, f Flow, ok bool) {
 		return 0, class{}, Flow{}, false
 	}
 	m, rest := nl.DeserializeTcMsg(body), body[nl.SizeofTcMsg:]
-	p := find(rest, nl.TCA_OPTIONS, nl.TCA_HTB_PARMS)
-	if line(find(rest, nl.TCA_KIND)) != "htb" || len(p) < nl.SizeofTcHtbCopt {
+	p := nlattr.Find(rest, nl.TCA_OPTIONS, nl.TCA_HTB_PARMS)
+	if line(nlattr.Find(rest, nl.TCA_KIND)) != "htb" || len(p) < nl.SizeofTcHtbCopt {
 		return 0, class{}, Flow{}, false
 	}
 	opt := nl.DeserializeTcHtbCopt(p)
 	c = class{uint64(opt.Rate.Rate), uint64(opt.Ceil.Rate), opt.Buffer, opt.Cbuffer, opt.Quantum, opt.Prio}
-	if wide := find(rest, nl.TCA_OPTIONS, nl.TCA_HTB_RATE64); wide != nil {
+	if wide := nlattr.Find(rest, nl.TCA_OPTIONS, nl.TCA_HTB_RATE64); wide != nil {
 		c.rate = number64(wide)
 	}
-	if wide := find(rest, nl.TCA_OPTIONS, nl.TCA_HTB_CEIL64); wide != nil {
+	if wide := nlattr.Find(rest, nl.TCA_OPTIONS, nl.TCA_HTB_CEIL64); wide != nil {
 		c.ceil = number64(wide)
 	}
 	return m.Handle, c, parseFlow(rest), true
@@ -203,10 +205,10 @@ func parseClass(body []byte) (id uint32, c class, f Flow, ok bool) {
 // parseFlow reads the counters of a queue or class.
 func parseFlow(rest []byte) Flow {
 	var f Flow
-	if basic := find(rest, nl.TCA_STATS2, nl.TCA_STATS_BASIC); len(basic) >= 12 {
+	if basic := nlattr.Find(rest, nl.TCA_STATS2, nl.TCA_STATS_BASIC); len(basic) >= 12 {
 		f.Bytes, f.Packets = number64(basic), number32(basic[8:])
 	}
-	if queue := find(rest, nl.TCA_STATS2, nl.TCA_STATS_QUEUE); len(queue) >= 12 { // qlen, backlog, drops
+	if queue := nlattr.Find(rest, nl.TCA_STATS2, nl.TCA_STATS_QUEUE); len(queue) >= 12 { // qlen, backlog, drops
 		f.Backlog, f.Drops = binary.NativeEndian.Uint32(queue[4:]), binary.NativeEndian.Uint32(queue[8:])
 	}
 	return f

@@ -4,12 +4,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"iter"
 	"syscall"
 
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/xenhost/xenhost/internal/nlattr"
 )
 
 // A conn is a socket to nftables in a network namespace.
@@ -61,7 +62,7 @@ func (c *conn) elements(family byte, set string, f func(element []byte)) error {
 		return fmt.Errorf("read set %s: %w", set, err)
 	}
 	for _, body := range found {
-		for _, e := range attrs(find(body, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
+		for _, e := range nlattr.All(nlattr.Find(body, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
 			f(e)
 		}
 	}
@@ -72,8 +73,8 @@ func (c *conn) elements(family byte, set string, f func(element []byte)) error {
 func (c *conn) dump(family byte, set string, f func(body []byte)) error {
 	c.seq++
 	body := []byte{family, 0, 0, 0} // nfgenmsg
-	body = append(body, attr(unix.NFTA_SET_ELEM_LIST_TABLE, table)...)
-	body = append(body, attr(unix.NFTA_SET_ELEM_LIST_SET, set)...)
+	body = append(body, nlattr.New(unix.NFTA_SET_ELEM_LIST_TABLE, nlattr.Text(table))...)
+	body = append(body, nlattr.New(unix.NFTA_SET_ELEM_LIST_SET, nlattr.Text(set))...)
 	out := binary.NativeEndian.AppendUint32(nil, uint32(unix.NLMSG_HDRLEN+len(body)))
 	out = binary.NativeEndian.AppendUint16(out, unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETSETELEM)
 	out = binary.NativeEndian.AppendUint16(out, unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
@@ -111,48 +112,4 @@ func (c *conn) dump(family byte, set string, f func(body []byte)) error {
 			}
 		}
 	}
-}
-
-// attr is an attribute that holds a text.
-func attr(kind uint16, value string) []byte {
-	size := 4 + len(value) + 1
-	out := binary.NativeEndian.AppendUint16(nil, uint16(size))
-	out = binary.NativeEndian.AppendUint16(out, kind)
-	out = append(append(out, value...), 0)
-	return append(out, make([]byte, -size&3)...)
-}
-
-// attrs goes over the attributes in b; what is cut short ends it.
-func attrs(b []byte) iter.Seq2[uint16, []byte] {
-	return func(yield func(uint16, []byte) bool) {
-		for len(b) >= 4 {
-			size := int(binary.NativeEndian.Uint16(b))
-			kind := binary.NativeEndian.Uint16(b[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
-			if size < 4 || size > len(b) {
-				return
-			}
-			if !yield(kind, b[4:size]) {
-				return
-			}
-			b = b[min((size+3)&^3, len(b)):]
-		}
-	}
-}
-
-// find returns the value at the end of a path of kinds; nil if it is not there.
-func find(b []byte, path ...uint16) []byte {
-	for _, want := range path {
-		var value []byte
-		for kind, v := range attrs(b) {
-			if kind == want {
-				value = v
-				break
-			}
-		}
-		if value == nil {
-			return nil
-		}
-		b = value
-	}
-	return b
 }

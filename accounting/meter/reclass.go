@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/xenhost/xenhost/internal/nlattr"
 )
 
 // mark is the one element of the set "made": its comment is the digest of what
@@ -17,7 +19,7 @@ func (l *Linux) reclass(change *strings.Builder) error {
 	for family, name := range map[byte]string{unix.NFPROTO_BRIDGE: "bridge", unix.NFPROTO_INET: "inet"} {
 		made := ""
 		err := l.conn.elements(family, "made", func(e []byte) {
-			if userdata := find(e, unix.NFTA_SET_ELEM_USERDATA); len(userdata) > 2 {
+			if userdata := nlattr.Find(e, unix.NFTA_SET_ELEM_USERDATA); len(userdata) > 2 {
 				made = text(userdata[2:])
 			}
 		})

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/xenhost/xenhost/accounting"
+	"github.com/xenhost/xenhost/internal/nlattr"
 )
 
 // Classes are the networks that are not External. Multicast, link-local and
@@ -98,8 +99,8 @@ func (c *conn) look() (all map[Port]*entry, made bool, err error) {
 	for family, routed := range map[byte]bool{unix.NFPROTO_BRIDGE: false, unix.NFPROTO_INET: true} {
 		byVif := map[string]*entry{}
 		err := c.elements(family, "vifs", func(e []byte) {
-			vif := text(find(e, unix.NFTA_SET_ELEM_KEY, unix.NFTA_DATA_VALUE))
-			id, dev, epoch, ok := parseNote(find(e, unix.NFTA_SET_ELEM_USERDATA))
+			vif := text(nlattr.Find(e, unix.NFTA_SET_ELEM_KEY, unix.NFTA_DATA_VALUE))
+			id, dev, epoch, ok := parseNote(nlattr.Find(e, unix.NFTA_SET_ELEM_USERDATA))
 			found := &entry{port: Port{Guest: id, Dev: dev, Vif: vif, Routed: routed}, epoch: epoch}
 			byVif[vif] = found
 			if ok {
@@ -111,7 +112,7 @@ func (c *conn) look() (all map[Port]*entry, made bool, err error) {
 		for _, m := range traffic() {
 			if err == nil {
 				err = c.elements(family, m.String(), func(e []byte) {
-					if found := byVif[text(find(e, unix.NFTA_SET_ELEM_KEY, unix.NFTA_DATA_VALUE))]; found != nil {
+					if found := byVif[text(nlattr.Find(e, unix.NFTA_SET_ELEM_KEY, unix.NFTA_DATA_VALUE))]; found != nil {
 						found.counts[m] = parseCount(e)
 					}
 				})
@@ -120,8 +121,8 @@ func (c *conn) look() (all map[Port]*entry, made bool, err error) {
 		for d := range 2 {
 			if err == nil {
 				err = c.elements(family, "quota_"+directionName(d), func(e []byte) {
-					if found := byVif[text(find(e, unix.NFTA_SET_ELEM_KEY, unix.NFTA_DATA_VALUE))]; found != nil {
-						found.limits[d] = text(find(e, unix.NFTA_SET_ELEM_OBJREF))
+					if found := byVif[text(nlattr.Find(e, unix.NFTA_SET_ELEM_KEY, unix.NFTA_DATA_VALUE))]; found != nil {
+						found.limits[d] = text(nlattr.Find(e, unix.NFTA_SET_ELEM_OBJREF))
 					}
 				})
 			}
@@ -156,15 +157,15 @@ func parseNote(userdata []byte) (id uuid.UUID, dev, epoch string, ok bool) {
 
 // parseCount finds the counter of an element, alone or in a list.
 func parseCount(e []byte) count {
-	expr := find(e, unix.NFTA_SET_ELEM_EXPR)
+	expr := nlattr.Find(e, unix.NFTA_SET_ELEM_EXPR)
 	if expr == nil {
 		const expressions = 11 // NFTA_SET_ELEM_EXPRESSIONS
-		expr = find(e, expressions, unix.NFTA_LIST_ELEM)
+		expr = nlattr.Find(e, expressions, unix.NFTA_LIST_ELEM)
 	}
-	if text(find(expr, unix.NFTA_EXPR_NAME)) != "counter" {
+	if text(nlattr.Find(expr, unix.NFTA_EXPR_NAME)) != "counter" {
 		return count{}
 	}
-	bytes := find(expr, unix.NFTA_EXPR_DATA, unix.NFTA_COUNTER_BYTES)
+	bytes := nlattr.Find(expr, unix.NFTA_EXPR_DATA, unix.NFTA_COUNTER_BYTES)
 	if len(bytes) < 8 {
 		return count{}
 	}
