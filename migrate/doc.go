@@ -42,7 +42,8 @@
 //     order, as often as one likes. Where a host is dead for ever, PlanOverride
 //     ends it on the other one alone, on an operator's word.
 //   - The source's volumes are never removed. They are fenced: neither
-//     vgchange -ay nor xl create of the old configuration starts them.
+//     vgchange -ay nor xl create of the old configuration starts them. A move
+//     back sends what differs from them, found out by hashes.
 //
 // # Not promised
 //
@@ -54,5 +55,6 @@
 //   - In a live move memory is lost, and the guest started from its disks, if a
 //     host or its toolstack dies while the guest is suspended. No write that the
 //     guest was told is on the disk is lost with it.
-//   - A copy that was interrupted begins again.
+//   - A copy that Resume takes back begins again. One that was only cut off from
+//     its target is gone on with by the next move.
 package migrate

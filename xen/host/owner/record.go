@@ -99,7 +99,9 @@ func (s State) next() []State {
 	case Released, Aborted:
 		return []State{Receiving}
 	case Receiving:
-		return []State{Ready, Aborted}
+		// Receiving: another try by the same host. It can not have given up in a
+		// move of which the copy was never Ready here.
+		return []State{Ready, Aborted, Receiving}
 	case Ready:
 		return []State{Committed, Aborted}
 	case Committed:
@@ -147,6 +149,8 @@ func (r Record) Check(to Record) error {
 		return refuse("a lifted fence needs a new epoch")
 	case to.State == Receiving && (r.State == Fenced || r.State == Released) && to.Epoch <= r.Epoch:
 		return refuse("what was handed away comes back with a new epoch only")
+	case r.State == Receiving && to.State == Receiving && to.Peer != r.Peer:
+		return refuse("another host's move is under way")
 	case r.inMove() && to.inMove() && to.State != Receiving && (to.Move != r.Move || to.Peer != r.Peer):
 		return refuse("another move is under way")
 	case r.inMove() && r.Move == to.Move && r.Live != to.Live:
