@@ -43,6 +43,9 @@ type Plan struct {
 	// Suspended: the guest is interrupted for as long as its memory travels,
 	// since Xen can not follow the writes of a PV guest.
 	Suspended bool `json:"suspended,omitempty"`
+	// Unchecked is what the hosts could not tell before the move: a guest that
+	// moves live may miss it there.
+	Unchecked []string `json:"unchecked,omitempty"`
 	// Downtime is the part of it that the hosts need, estimated; the guest's
 	// own power-off and boot come on top. Basis says what it rests on.
 	Downtime time.Duration `json:"downtime"`
@@ -182,8 +185,9 @@ func look(ctx context.Context, pair handover.Pair) (*Plan, handover.Seen, handov
 	for _, why := range there.Problems {
 		problems = append(problems, t.Host+": "+why)
 	}
+	problems = append(problems, frames(*s.Guest, s, t, here, there)...)
 	notLive := liveProblems(*s.Guest, s, t, here, there)
-	p := &Plan{notLive: notLive, Suspended: here.Suspends, Guest: *s.Guest, From: s.Host, To: t.Host, Runs: s.Domain != nil, Leftover: leftover}
+	p := &Plan{notLive: notLive, Unchecked: unchecked(s, t, here, there), Suspended: here.Suspends, Guest: *s.Guest, From: s.Host, To: t.Host, Runs: s.Domain != nil, Leftover: leftover}
 	var all int64
 	for _, d := range s.Guest.Disks {
 		p.Disks = append(p.Disks, DiskPlan{Disk: d, Kept: slices.ContainsFunc(there.Kept, func(v lvm.Volume) bool { return v.ID == d.Volume })})

@@ -12,6 +12,9 @@ func (p *Plan) String() string {
 		fmt.Fprintf(&b, "  %-10s "+format+"\n", append([]any{host}, a...)...)
 	}
 	fmt.Fprintf(&b, "%s move of %s (%s) from %s to %s\n", p.Mode, p.Guest.Name, p.Guest.UUID, p.From, p.To)
+	for _, what := range p.Unchecked {
+		fmt.Fprintf(&b, "  not checked: %s\n", what)
+	}
 	if p.Leftover {
 		line(p.To, "discard the copy that an earlier move left")
 	}

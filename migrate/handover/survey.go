@@ -17,7 +17,7 @@ func (l *Local) Survey(ctx context.Context, g host.Guest) (Survey, error) {
 	if err := g.Validate(); err != nil {
 		return s, err
 	}
-	for _, look := range []func(context.Context, host.Guest, *Survey) error{l.surveyDomains, l.surveyNames, l.surveyVolumes} {
+	for _, look := range []func(context.Context, host.Guest, *Survey) error{l.surveyDomains, l.surveyCPU, l.surveyNames, l.surveyNetwork, l.surveyVolumes} {
 		if err := look(ctx, g, &s); err != nil {
 			return s, err
 		}
