@@ -13,8 +13,13 @@ import (
 	"github.com/xenhost/xenhost/xen/host"
 )
 
-// live refuses a live move that can not be.
-func (p *Plan) live() error {
+// may refuses a move that can not be made in this mode, and fills in what
+// depends on it.
+func (p *Plan) may() error {
+	p.estimate()
+	if p.inRounds() && len(p.notRounds) > 0 {
+		return fmt.Errorf("%w: %s", ErrRefused, strings.Join(p.notRounds, "; "))
+	}
 	if p.Mode != Live {
 		return nil
 	}

@@ -130,6 +130,9 @@ type Survey struct {
 	// Snapshots are the reasons why the host, as the source, could not make
 	// snapshots of the guest's volumes.
 	Snapshots []string `json:"snapshots,omitempty"`
+	// Rounds are the reasons why it could not make those of a round, beside the
+	// ones before.
+	Rounds []string `json:"rounds,omitempty"`
 	// Live are the reasons why the host could not send or get the guest's
 	// memory.
 	Live []string `json:"live,omitempty"`

@@ -89,7 +89,8 @@ func (l *Local) surveyVolumes(ctx context.Context, g host.Guest, s *Survey) erro
 			}
 		}
 		s.Problems = append(s.Problems, room(g, group, volumes, disks)...)
-		s.Snapshots = append(s.Snapshots, snapshotRoom(group, volumes, disks)...)
+		one, another := snapshotRoom(group, volumes, disks)
+		s.Snapshots, s.Rounds = append(s.Snapshots, one...), append(s.Rounds, another...)
 	}
 	for _, d := range g.Disks {
 		if !known[d.Volume.Group] {
