@@ -61,15 +61,22 @@ func (m *move) run(ctx context.Context) error {
 	m.s, m.t = s.Record, t.Record
 	now.from, now.to, now.opts, now.Mode = m.plan.from, m.plan.to, m.plan.opts, m.plan.Mode
 	m.plan, m.pace = now, newPace(now.opts.Limit)
-	if m.plan.Mode == Live {
-		if err := m.plan.live(); err != nil {
-			return err
-		}
+	if err := m.plan.may(); err != nil {
+		return err
+	}
+	switch m.plan.Mode {
+	case Live:
 		if err := m.live(ctx); err != nil {
 			return m.settleLive(ctx, err)
 		}
-	} else if err := m.cold(ctx); err != nil {
-		return m.settle(ctx, err)
+	case TwoPass:
+		if err := m.twoPass(ctx); err != nil {
+			return m.settle(ctx, err)
+		}
+	default:
+		if err := m.cold(ctx); err != nil {
+			return m.settle(ctx, err)
+		}
 	}
 	m.afterStart(ctx)
 	m.report.Way, m.report.Owner = handover.Forward, m.plan.To

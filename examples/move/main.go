@@ -3,6 +3,7 @@
 //
 //	move web1 --to root@islay              a cold move
 //	move web1 --to root@islay --live       with its memory: the guest is interrupted for a moment
+//	move web1 --to root@islay --two-pass   its writes are followed while it runs, then it boots there
 //	move web1 --to root@islay --limit 20M  at 20 MiB a second at most
 //	move web1 --to root@islay --dry-run    the steps, the bytes, the downtime
 //	move web1 --to root@islay --resume     end an interrupted move, from either host
@@ -34,7 +35,8 @@ type options struct {
 	to, agent      string
 	ssh            []string
 	dryRun, resume bool
-	live, verify   bool
+	live, twoPass  bool
+	verify         bool
 	pause          time.Duration
 	limit          cli.Size
 	dead, vouch    string
@@ -50,8 +52,9 @@ func main() {
 	f.StringArrayVar(&o.ssh, "ssh-option", nil, "option for ssh, as -i; may be repeated")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and change nothing")
 	f.BoolVar(&o.live, "live", false, "move its memory too: it does not boot")
-	f.BoolVar(&o.verify, "verify-full", false, "read all of its disks again while it is interrupted in a live move")
-	f.DurationVar(&o.pause, "max-pause", 0, "for how long a live move may keep it from its disks (1s)")
+	f.BoolVar(&o.twoPass, "two-pass", false, "follow its writes while it runs, for a short stop before it boots there")
+	f.BoolVar(&o.verify, "verify-full", false, "read all of its disks again while it is interrupted in a live or two-pass move")
+	f.DurationVar(&o.pause, "max-pause", 0, "for how long a live or two-pass move may keep it from its disks (1s, 5s)")
 	f.Var(&o.limit, "limit", "how many bytes a second to send at most, as 100M, disks and memory together")
 	f.BoolVar(&o.resume, "resume", false, "end an interrupted move")
 	f.StringVar(&o.dead, "dead", "", "override: end an interrupted move here alone; the name of its other host, which is dead for ever")
@@ -65,6 +68,9 @@ func main() {
 		}
 		if o.to == "" {
 			return cli.Usage("--to is missing: which host?")
+		}
+		if o.live && o.twoPass {
+			return cli.Usage("--live or --two-pass, not both")
 		}
 		return o.run(c.Context(), c.OutOrStdout(), args[0])
 	}
@@ -98,8 +104,11 @@ func (o *options) run(ctx context.Context, out io.Writer, what string) error {
 		return err
 	}
 	mode := migrate.Cold
-	if o.live {
+	switch {
+	case o.live:
 		mode = migrate.Live
+	case o.twoPass:
+		mode = migrate.TwoPass
 	}
 	plan, err := migrate.PlanMove(ctx, here, there, g.UUID, mode, opts)
 	if err != nil {

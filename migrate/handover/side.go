@@ -9,6 +9,7 @@ import (
 	"github.com/xenhost/xenhost/migrate/blockcopy"
 	"github.com/xenhost/xenhost/migrate/relay"
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/cpuid"
 	"github.com/xenhost/xenhost/xen/host"
 	"github.com/xenhost/xenhost/xen/host/owner"
 )
@@ -137,6 +138,9 @@ type Survey struct {
 	// Snapshots are the reasons why the host, as the source, could not make
 	// snapshots of the guest's volumes.
 	Snapshots []string `json:"snapshots,omitempty"`
+	// Rounds are the reasons why it could not make those of a round, beside the
+	// ones before.
+	Rounds []string `json:"rounds,omitempty"`
 	// Live are the reasons why the host could not send or get the guest's
 	// memory.
 	Live []string `json:"live,omitempty"`
@@ -145,4 +149,12 @@ type Survey struct {
 	// Xen is the host's version, as 4.17.7: memory goes to the same or a newer
 	// one only.
 	Xen string `json:"xen,omitempty"`
+	// CPU is what the CPUs have to give to domains, and Sees what the guest's
+	// domain was given; nil: not known, or it does not run.
+	CPU  *cpuid.Host   `json:"cpu,omitempty"`
+	Sees *cpuid.Policy `json:"sees,omitempty"`
+	// MTU is the bytes of a frame that each of the guest's bridges takes.
+	MTU map[string]int `json:"mtu,omitempty"`
+	// Unchecked is what the host can not tell, in words.
+	Unchecked []string `json:"unchecked,omitempty"`
 }
