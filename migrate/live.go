@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -132,7 +133,11 @@ func (m *move) memory(ctx context.Context) error {
 		target.Close()
 	}
 	defer hangUp() // also when the gate ends this goroutine
-	err := relay.Join(ctx, source, target, relay.Gate{Ready: m.ready, Go: m.given, Runs: m.runs}, nil)
+	toTarget := struct {
+		io.Reader
+		io.Writer
+	}{target, limited(ctx, target, m.pace)}
+	err := relay.Join(ctx, source, toTarget, relay.Gate{Ready: m.ready, Go: m.given, Runs: m.runs}, nil)
 	if err != nil {
 		cancel() // before the pipes end: a copy that is complete shall stay
 	}

@@ -39,7 +39,8 @@ type Plan struct {
 	Mode     Mode       `json:"mode"`
 	Runs     bool       `json:"runs"` // the guest runs now; otherwise nobody notices the move
 	Disks    []DiskPlan `json:"disks"`
-	Leftover bool       `json:"leftover,omitempty"` // an earlier move's copy is discarded first
+	Leftover bool       `json:"leftover,omitempty"` // an earlier move's copy is there: discarded first, unless GoesOn
+	GoesOn   bool       `json:"goes_on,omitempty"`  // that copy is gone on with
 	// Suspended: the guest is interrupted for as long as its memory travels,
 	// since Xen can not follow the writes of a PV guest.
 	Suspended bool `json:"suspended,omitempty"`
@@ -61,9 +62,12 @@ type Plan struct {
 // DiskPlan is what happens to one disk.
 type DiskPlan struct {
 	host.Disk
-	// Kept tells that the target has the volume from an earlier move; its
-	// content is written over.
+	// Kept tells that the target has the volume from an earlier move: it tells
+	// by hashes what it holds, and only what differs is sent.
 	Kept bool `json:"kept,omitempty"`
+	// Left is when the target gave the guest away, of a volume that was kept
+	// then; else zero.
+	Left time.Time `json:"left,omitzero"`
 }
 
 // Options changes how a move works; nil is the defaults.
@@ -88,6 +92,10 @@ type Options struct {
 	// announcements. An error of BeforeStop ends the move, with the guest where
 	// it is; one of AfterStart is in Report.Hook.
 	BeforeStop, AfterStart func(context.Context, host.Guest) error
+	// Limit is how many bytes a second the move sends, disks and memory
+	// together; 0 is no limit. Less than the guest writes is ErrBusyDisks in a
+	// live move, and the pause of a move grows with what is left to send.
+	Limit int64
 	// Progress is called at each step and while bytes flow, from one goroutine
 	// at a time. It must not block.
 	Progress func(Event)
@@ -193,12 +201,19 @@ func look(ctx context.Context, pair handover.Pair) (*Plan, handover.Seen, handov
 	}
 	problems = append(problems, frames(*s.Guest, s, t, here, there)...)
 	notLive := liveProblems(*s.Guest, s, t, here, there)
-	p := &Plan{notLive: notLive, Unchecked: unchecked(s, t, here, there), Suspended: here.Suspends, Guest: *s.Guest, From: s.Host, To: t.Host, Runs: s.Domain != nil, Leftover: leftover}
+	p := &Plan{
+		notLive: notLive, Unchecked: unchecked(s, t, here, there), Suspended: here.Suspends, Guest: *s.Guest, From: s.Host, To: t.Host,
+		Runs: s.Domain != nil, Leftover: leftover, GoesOn: leftover && goesOn(*s.Guest, t),
+	}
 	for _, why := range here.Rounds {
 		p.notRounds = append(p.notRounds, s.Host+": "+why)
 	}
 	for _, d := range s.Guest.Disks {
-		p.Disks = append(p.Disks, DiskPlan{Disk: d, Kept: slices.ContainsFunc(there.Kept, func(v lvm.Volume) bool { return v.ID == d.Volume })})
+		disk := DiskPlan{Disk: d, Kept: slices.ContainsFunc(there.Kept, func(v lvm.Volume) bool { return v.ID == d.Volume })}
+		if disk.Kept && t.Record.State == owner.Released {
+			disk.Left = t.Record.Since
+		}
+		p.Disks = append(p.Disks, disk)
 		if why := source(d, s.Volumes); why != "" {
 			problems = append(problems, s.Host+": "+why)
 		}

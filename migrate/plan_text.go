@@ -15,13 +15,20 @@ func (p *Plan) String() string {
 	for _, what := range p.Unchecked {
 		fmt.Fprintf(&b, "  not checked: %s\n", what)
 	}
-	if p.Leftover {
+	switch {
+	case p.GoesOn:
+		line(p.To, "go on with the copy that an earlier move left")
+	case p.Leftover:
 		line(p.To, "discard the copy that an earlier move left")
 	}
 	for _, d := range p.Disks {
-		if d.Kept {
-			line(p.To, "take volume %s again, %s, and write all of it", d.Volume, Bytes(d.Size))
-		} else {
+		switch {
+		case d.Kept && d.Left.IsZero():
+			line(p.To, "take volume %s again, %s, and tell by hashes what it holds", d.Volume, Bytes(d.Size))
+		case d.Kept:
+			line(p.To, "take volume %s again, %s, which %s gave away on %s, and tell by hashes what it holds",
+				d.Volume, Bytes(d.Size), p.To, d.Left.UTC().Format("2006-01-02 15:04"))
+		default:
 			line(p.To, "make volume %s, %s, locked until the hand-over", d.Volume, Bytes(d.Size))
 		}
 	}
@@ -29,7 +36,7 @@ func (p *Plan) String() string {
 	for _, d := range p.Disks {
 		how := "zeros are left out"
 		if d.Kept {
-			how = "zeros included"
+			how = "only the delta against the copy on " + p.To
 		}
 		line(p.From, "copy %s, %s, %s", d.Dev, Bytes(d.Size), how)
 	}

@@ -53,7 +53,10 @@ type Pass struct {
 	What handover.What `json:"what"`
 	// Whole tells why all of the disk was read again after the guest stopped,
 	// where the snapshot could not say what changed; usually "".
-	Whole    string        `json:"whole,omitempty"`
+	Whole string `json:"whole,omitempty"`
+	// Asked is how many bytes of hashes the target sent first, to tell what it
+	// held from an earlier move.
+	Asked    int64         `json:"asked,omitempty"`
 	Duration time.Duration `json:"duration"`
 	blockcopy.Stats
 }

@@ -41,6 +41,7 @@ func codes() []struct {
 		{"foreign", host.ErrForeign},
 		{"never-live", host.ErrNeverLive},
 		{"not-owner", owner.ErrNotOwner},
+		{"override", owner.ErrOverride},
 		{"transition", owner.ErrTransition},
 		{"no-space", lvm.ErrNoSpace},
 		{"snapshot-invalid", lvm.ErrSnapshotInvalid},

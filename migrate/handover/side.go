@@ -55,6 +55,11 @@ type Source interface {
 	// returns how many bytes that is; its errors are those of
 	// lvm.Content.Changed.
 	Changed(ctx context.Context, dev string) (int64, error)
+	// Compare makes ready for what the target says that it has of a disk, and
+	// returns the key for its hashes; Learn takes them, and the next Send of the
+	// disk leaves out what they say is there. See blockcopy.Index.
+	Compare(ctx context.Context, dev string) (key [32]byte, err error)
+	Learn(ctx context.Context, dev string, r io.Reader) error
 	// Send writes a disk, or a part of it, to w; see blockcopy.Send.
 	Send(ctx context.Context, from Reading, t blockcopy.Transfer, w io.Writer) (blockcopy.Stats, error)
 	// Next makes another snapshot of each disk and removes the one before it;
@@ -99,6 +104,9 @@ type Target interface {
 	Survey(ctx context.Context, g host.Guest) (Survey, error)
 	// Receive makes the volumes; fresh tells which read as zeros.
 	Receive(ctx context.Context, g host.Guest, epoch uint64) (fresh map[string]bool, err error)
+	// Hashes writes what the volume of a disk that Receive made holds to w; see
+	// blockcopy.Hashes.
+	Hashes(ctx context.Context, dev string, key [32]byte, w io.Writer) error
 	// Accept writes what Send sent to the volume of a disk that Receive made.
 	Accept(ctx context.Context, dev string, t blockcopy.Transfer, r io.Reader) (blockcopy.Stats, error)
 	// Absorb makes a domain of what Emit sends; else as Emit.
