@@ -47,6 +47,13 @@ const (
 	verbAccept   = "hold.accept" // then bulk data
 	verbDiscard  = "hold.discard"
 	verbAdopt    = "hold.adopt"
+
+	verbKept    = "replica.kept"
+	verbKeep    = "replica.keep" // kept as long as this call's stream
+	verbBegin   = "replica.begin"
+	verbPush    = "replica.push" // then the stream is a connection of blockcopy
+	verbConfirm = "replica.commit"
+	verbCopySum = "replica.sum"
 )
 
 type helloArgs struct {

@@ -20,6 +20,11 @@ type ReplicaSnapshot struct {
 	lvm.Volume
 }
 
+// ReplicaSnapshotID is the name of the snapshot that SnapshotFor makes of a disk.
+func ReplicaSnapshotID(d Disk, run uuid.UUID) lvm.ID {
+	return lvm.ID{Group: d.Volume.Group, Name: d.Volume.Name + "-" + run.String()[:8]}
+}
+
 // SnapshotFor makes a snapshot of each of the guest's volumes for the replica
 // that peer keeps; they outlast the hold, and those of other runs stay. room is
 // what each has for blocks that the guest writes meanwhile, in bytes; 0 is
@@ -49,8 +54,7 @@ func (l *Hold) snapshotFor(ctx context.Context, peer string, run uuid.UUID, room
 		return g, nil, err
 	}
 	for _, d := range g.Disks {
-		name := d.Volume.Name + "-" + run.String()[:8]
-		v, err := l.h.volumes.Snapshot(ctx, d.Volume, name, &lvm.SnapshotOptions{
+		v, err := l.h.volumes.Snapshot(ctx, d.Volume, ReplicaSnapshotID(d, run).Name, &lvm.SnapshotOptions{
 			Size: room, Tags: []string{guestTag(g.UUID), stateSent, tagPeer + peer, tagRun + run.String()},
 		})
 		if err != nil {
@@ -62,19 +66,19 @@ func (l *Hold) snapshotFor(ctx context.Context, peer string, run uuid.UUID, room
 }
 
 // SnapshotsFor returns what SnapshotFor made and is there still; peer "" is of
-// all peers.
-func (l *Hold) SnapshotsFor(ctx context.Context, peer string) ([]ReplicaSnapshot, error) {
-	g, err := l.Definition()
+// all peers. It looks and does not hold the guest.
+func (h *Host) SnapshotsFor(ctx context.Context, id uuid.UUID, peer string) ([]ReplicaSnapshot, error) {
+	g, err := h.definition(id)
 	if err != nil {
 		return nil, err
 	}
-	return l.snapshotsFor(ctx, g, peer)
+	return h.snapshotsFor(ctx, g, peer)
 }
 
-func (l *Hold) snapshotsFor(ctx context.Context, g Guest, peer string) ([]ReplicaSnapshot, error) {
+func (h *Host) snapshotsFor(ctx context.Context, g Guest, peer string) ([]ReplicaSnapshot, error) {
 	var all []ReplicaSnapshot
 	for _, group := range groupsOf(g) {
-		volumes, err := l.h.volumes.Volumes(ctx, group)
+		volumes, err := h.volumes.Volumes(ctx, group)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -114,7 +118,7 @@ func (l *Hold) DropSnapshotsFor(ctx context.Context, peer string, keep ...uuid.U
 }
 
 func (l *Hold) dropReplicaSnapshots(ctx context.Context, g Guest, peer string, keep ...uuid.UUID) error {
-	all, err := l.snapshotsFor(ctx, g, peer)
+	all, err := l.h.snapshotsFor(ctx, g, peer)
 	errs := []error{err}
 	for _, s := range all {
 		if slices.Contains(keep, s.Run) {
@@ -129,7 +133,7 @@ func (l *Hold) dropReplicaSnapshots(ctx context.Context, g Guest, peer string, k
 
 // dropRun removes what one run made.
 func (l *Hold) dropRun(ctx context.Context, g Guest, peer string, run uuid.UUID) error {
-	all, err := l.snapshotsFor(context.WithoutCancel(ctx), g, peer)
+	all, err := l.h.snapshotsFor(context.WithoutCancel(ctx), g, peer)
 	errs := []error{err}
 	for _, s := range all {
 		if s.Run == run {
