@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/xenhost/xenhost/lvm"
@@ -170,4 +171,60 @@ func (w *world) flip(on string, d host.Disk, at int64) {
 		text[at] ^= 0x40
 		require.NoError(w, os.WriteFile(path, text, 0o600))
 	})
+}
+
+// withVolume tells the SHA-256 of any volume.
+func (w *world) withVolume(on string, id lvm.ID, look func(sum string)) {
+	w.Helper()
+	w.with(on, host.Disk{Volume: id}, func(path string) {
+		text, err := os.ReadFile(path)
+		require.NoError(w, err)
+		sum := sha256.Sum256(text)
+		look(hex.EncodeToString(sum[:]))
+	})
+}
+
+// loser is a peer whose answers to Commit are lost.
+type loser struct {
+	replica.Peer
+	err error
+}
+
+func (l loser) Keep(ctx context.Context, guest uuid.UUID) (replica.Keeper, error) {
+	k, err := l.Peer.Keep(ctx, guest)
+	return loserKeeper{k, l.err}, err
+}
+
+type loserKeeper struct {
+	replica.Keeper
+	err error
+}
+
+func (l loserKeeper) Commit(ctx context.Context, g replica.Generation) (replica.Generation, error) {
+	_, err := l.Keeper.Commit(ctx, g)
+	if err == nil {
+		err = l.err
+	}
+	return replica.Generation{}, err
+}
+
+// breaker is a peer to which something happens before each Commit.
+type breaker struct {
+	replica.Peer
+	before func()
+}
+
+func (b breaker) Keep(ctx context.Context, guest uuid.UUID) (replica.Keeper, error) {
+	k, err := b.Peer.Keep(ctx, guest)
+	return breakerKeeper{k, b.before}, err
+}
+
+type breakerKeeper struct {
+	replica.Keeper
+	before func()
+}
+
+func (b breakerKeeper) Commit(ctx context.Context, g replica.Generation) (replica.Generation, error) {
+	b.before()
+	return b.Keeper.Commit(ctx, g)
 }
