@@ -39,14 +39,16 @@
 //   - A failure before the cut-over leaves the guest on the source, started
 //     again if it had been stopped; Run does that before it returns.
 //   - What a kill or a dead host leaves, Resume ends: from either host, in any
-//     order, as often as one likes.
+//     order, as often as one likes. Where a host is dead for ever, PlanOverride
+//     ends it on the other one alone, on an operator's word.
 //   - The source's volumes are never removed. They are fenced: neither
 //     vgchange -ay nor xl create of the old configuration starts them.
 //
 // # Not promised
 //
 //   - A guest that is handed over while its target dies in the same second
-//     runs nowhere until the target is back: that is the price of never two.
+//     runs nowhere until the target is back, or an operator overrides: that is
+//     the price of never two.
 //   - In a cold move memory does not move: it is a reboot. A guest that does not
 //     power off when asked is cut off after the host's grace.
 //   - In a live move memory is lost, and the guest started from its disks, if a

@@ -41,6 +41,7 @@ func codes() []struct {
 		{"invalid", host.ErrInvalid},
 		{"foreign", host.ErrForeign},
 		{"not-owner", owner.ErrNotOwner},
+		{"override", owner.ErrOverride},
 		{"transition", owner.ErrTransition},
 		{"no-space", lvm.ErrNoSpace},
 		{"snapshot-invalid", lvm.ErrSnapshotInvalid},

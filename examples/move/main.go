@@ -5,6 +5,8 @@
 //	move web1 --to root@islay --live       with its memory: the guest is interrupted for a moment
 //	move web1 --to root@islay --dry-run    the steps, the bytes, the downtime
 //	move web1 --to root@islay --resume     end an interrupted move, from either host
+//	move web1 --dead islay --vouch "powered off"  end it here alone, if islay is dead for ever:
+//	                                       you vouch for it that islay is off, or "destroyed"
 //
 // Exit codes: 0 done, 1 not possible or rolled back (the guest is where it
 // was), 2 wrong command line, 3 interrupted (run it again with --resume).
@@ -33,6 +35,7 @@ type options struct {
 	dryRun, resume bool
 	live, verify   bool
 	pause          time.Duration
+	dead, vouch    string
 }
 
 func main() {
@@ -48,7 +51,15 @@ func main() {
 	f.BoolVar(&o.verify, "verify-full", false, "read all of its disks again while it is interrupted in a live move")
 	f.DurationVar(&o.pause, "max-pause", 0, "for how long a live move may keep it from its disks (1s)")
 	f.BoolVar(&o.resume, "resume", false, "end an interrupted move")
+	f.StringVar(&o.dead, "dead", "", "override: end an interrupted move here alone; the name of its other host, which is dead for ever")
+	f.StringVar(&o.vouch, "vouch", "", `with --dead, what you vouch for: "powered off" or "destroyed"; with --dry-run see first what it may cost`)
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if (o.dead == "") != (o.vouch == "") || o.dead != "" && (o.to != "" || o.resume) {
+			return cli.Usage("--dead and --vouch go together, and without --to and --resume")
+		}
+		if o.dead != "" {
+			return o.override(c.Context(), c.OutOrStdout(), args[0])
+		}
 		if o.to == "" {
 			return cli.Usage("--to is missing: which host?")
 		}

@@ -19,6 +19,7 @@ import (
 type life struct {
 	runs  string // host; "" is none
 	acked uint64
+	loss  bool // the next copy may lack some
 }
 
 // program is what runs in every guest of a machine: it opens the disk as a
@@ -110,10 +111,12 @@ func (w *World) begins(id uuid.UUID, host, path string) bool {
 		return false
 	case l.beyond != 0:
 		w.noted = append(w.noted, fmt.Errorf("guest %s starts on %s: %w: it has record %d, and %d but not all between", id, host, ErrLedger, l.last, l.beyond))
+	case l.last < known.acked && known.loss:
+		known.acked = l.last
 	case l.last < known.acked:
 		w.noted = append(w.noted, fmt.Errorf("guest %s starts on %s from a stale copy: it has %d records, %d were acknowledged", id, host, l.last, known.acked))
 	}
-	known.runs = host
+	known.runs, known.loss = host, false
 	return true
 }
 
@@ -160,6 +163,17 @@ func (w *World) Acked(id uuid.UUID) uint64 {
 		return l.acked
 	}
 	return 0
+}
+
+// AcceptLoss tells that the next copy of a guest that starts may lack records
+// that were acknowledged: an operator has overridden a dead host that may have
+// had them. What it lacks is forgotten.
+func (w *World) AcceptLoss(id uuid.UUID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l := w.lives[id]; l != nil {
+		l.loss = true
+	}
 }
 
 // Await returns when the guest has acknowledged more than n records, which

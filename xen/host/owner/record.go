@@ -53,6 +53,8 @@ type Record struct {
 	// Fenced its domain is not stopped by us, and its toolstack may let it run
 	// on after Fenced was written, until it has given the domain away.
 	Live bool `json:"live,omitempty"`
+	// Override is the word of an operator that ended a move on this host alone.
+	Override Override `json:"override,omitzero"`
 	// Since is when this state began. It is for people; nothing is decided by it.
 	Since time.Time `json:"since"`
 }
@@ -62,6 +64,9 @@ var ErrNotOwner = errors.New("this host does not own the guest")
 
 // ErrTransition: the change of the record would break the rules of a hand-over.
 var ErrTransition = errors.New("not a legal change of the owner record")
+
+// ErrOverride: an operator's word does not fit what it should end.
+var ErrOverride = errors.New("not an override of this move")
 
 // MayRun tells whether this host may start the guest: nil, or ErrNotOwner with
 // the reason and what to do.
@@ -105,7 +110,7 @@ func (s State) next() []State {
 	case Ready:
 		return []State{Committed, Aborted}
 	case Committed:
-		return []State{Running}
+		return []State{Running, Fenced} // Fenced: an override on the other host has a newer epoch
 	}
 	return nil
 }
@@ -116,7 +121,7 @@ func (r Record) Check(to Record) error {
 	refuse := func(why string) error {
 		return fmt.Errorf("%w: %s (epoch %d) to %s (epoch %d): %s", ErrTransition, r.State, r.Epoch, to.State, to.Epoch, why)
 	}
-	same := r.State == to.State && r.Epoch == to.Epoch && r.Peer == to.Peer && r.Move == to.Move && r.Live == to.Live
+	same := r.State == to.State && r.Epoch == to.Epoch && r.Peer == to.Peer && r.Move == to.Move && r.Live == to.Live && r.Override == to.Override
 	switch {
 	case to.UUID == uuid.Nil:
 		return refuse("no UUID")
@@ -128,6 +133,8 @@ func (r Record) Check(to Record) error {
 		return refuse("the epoch would go back")
 	case !slices.Contains(r.State.next(), to.State):
 		return refuse("no such step")
+	case r.overridden(to) != "":
+		return refuse(r.overridden(to))
 	}
 	inMove := to.Peer != "" && to.Move != uuid.Nil
 	switch to.State {
@@ -161,6 +168,8 @@ func (r Record) Check(to Record) error {
 		return refuse("a move does not become another kind of move")
 	case to.Live && !to.inMove():
 		return refuse("only a move is live")
+	case r.epochOfOverride(to):
+		return nil
 	case to.State != Fenced && to.State != Receiving && r.State != Fenced && r.State != "" && to.Epoch != r.Epoch:
 		return refuse("the epoch changes only when the owner does")
 	}
