@@ -57,7 +57,7 @@ func TestKilledAtAnyByte(t *testing.T) {
 	w := newWorld(t)
 	w.copied(nil)
 	contents := map[string]map[string]string{} // of each run's snapshots
-	note := func() { // what a run that begins now would hold
+	note := func() {                           // what a run that begins now would hold
 		for _, s := range w.snapshots() {
 			if contents[s.Run.String()] == nil {
 				contents[s.Run.String()] = map[string]string{}

@@ -193,16 +193,19 @@ func (h *Host) restReplicas(ctx context.Context, records []owner.Record) error {
 // hold something whole, is the caller's to know. One that was cut is finished by
 // a second one.
 //
+// word is what an operator vouches for; it is in the owner record from then on. It
+// may be empty, if something else proves it.
+//
 // Refused, with nothing changed: no replica, too little memory, rates that the
 // uplink here can not promise.
-func (l *Hold) PromoteReplica(ctx context.Context, g Guest) error {
-	if err := l.promote(ctx, g); err != nil {
+func (l *Hold) PromoteReplica(ctx context.Context, g Guest, word owner.Override) error {
+	if err := l.promote(ctx, g, word); err != nil {
 		return &Error{Op: "promote", Name: g.Name, Err: err}
 	}
 	return nil
 }
 
-func (l *Hold) promote(ctx context.Context, g Guest) error {
+func (l *Hold) promote(ctx context.Context, g Guest, word owner.Override) error {
 	r, err := l.Record()
 	if err != nil {
 		return err
@@ -221,7 +224,7 @@ func (l *Hold) promote(ctx context.Context, g Guest) error {
 			err = l.h.guests.put(g, incoming)
 		}
 		if err == nil {
-			r = owner.Record{UUID: l.id, State: owner.Committed, Epoch: r.Epoch + 1, Peer: r.Peer, Move: uuid.New()}
+			r = owner.Record{UUID: l.id, State: owner.Committed, Epoch: r.Epoch + 1, Peer: r.Peer, Move: uuid.New(), Override: word}
 			err = l.SetRecord(r)
 		}
 	case r.State != owner.Committed:
@@ -233,5 +236,5 @@ func (l *Hold) promote(ctx context.Context, g Guest) error {
 	if err := l.adopt(ctx); err != nil {
 		return err
 	}
-	return l.SetRecord(owner.Record{UUID: l.id, State: owner.Running, Epoch: r.Epoch})
+	return l.SetRecord(owner.Record{UUID: l.id, State: owner.Running, Epoch: r.Epoch, Override: r.Override})
 }
