@@ -6,6 +6,7 @@ import (
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/migrate/blockcopy"
 	"github.com/xenhost/xenhost/migrate/handover"
+	"github.com/xenhost/xenhost/migrate/replica"
 	"github.com/xenhost/xenhost/xen/host"
 )
 
@@ -48,6 +49,7 @@ const (
 	verbDiscard  = "hold.discard"
 	verbAdopt    = "hold.adopt"
 
+	verbPromote = "replica.promote"
 	verbKept    = "replica.kept"
 	verbKeep    = "replica.keep" // kept as long as this call's stream
 	verbBegin   = "replica.begin"
@@ -73,6 +75,12 @@ type provisionArgs struct {
 	Guest   host.Guest `json:"guest"`
 	Stopped bool       `json:"stopped,omitempty"`
 	Images  []string   `json:"images,omitempty"` // Disk.Dev of each image that follows
+}
+
+type promoteArgs struct {
+	UUID    uuid.UUID              `json:"uuid"`
+	Proof   replica.Proof          `json:"proof"`
+	Options replica.PromoteOptions `json:"options"`
 }
 
 type diskArgs struct {

@@ -20,6 +20,15 @@ func (r *Remote) Kept(ctx context.Context) (all []replica.Kept, err error) {
 	return all, err
 }
 
+// Promote is replica.Promote there.
+func (r *Remote) Promote(ctx context.Context, guest uuid.UUID, proof replica.Proof, opts *replica.PromoteOptions) (p replica.Promotion, err error) {
+	if opts == nil {
+		opts = &replica.PromoteOptions{}
+	}
+	err = r.call(ctx, call{verb: verbPromote, args: promoteArgs{guest, proof, *opts}, result: &p})
+	return p, err
+}
+
 // Keep implements replica.Peer.
 func (r *Remote) Keep(ctx context.Context, guest uuid.UUID) (replica.Keeper, error) {
 	stream, id, err := r.openHold(ctx, verbKeep, guest)

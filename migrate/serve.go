@@ -169,7 +169,7 @@ func (s *session) answer(ctx context.Context, req request, stream *yamux.Stream)
 		return s.hostVerb(ctx, req, stream)
 	case verbHold:
 		return s.hold(ctx, req, stream)
-	case verbKept, verbKeep, verbBegin, verbPush, verbConfirm, verbCopySum:
+	case verbPromote, verbKept, verbKeep, verbBegin, verbPush, verbConfirm, verbCopySum:
 		return s.replicaVerb(ctx, req, stream)
 	}
 	return s.heldVerb(ctx, req, stream)

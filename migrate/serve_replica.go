@@ -18,6 +18,12 @@ func (s *session) replicaVerb(ctx context.Context, req request, stream *yamux.St
 		return replica.List(ctx, s.host)
 	case verbKeep:
 		return s.keep(req, stream)
+	case verbPromote:
+		a, err := args[promoteArgs](req)
+		if err != nil {
+			return nil, err
+		}
+		return replica.Promote(ctx, s.host, a.UUID, a.Proof, &a.Options)
 	}
 	s.mu.Lock()
 	k := s.keeps[req.Hold]

@@ -149,7 +149,7 @@ func (m *memory) unlearn(dev string) error {
 func watch(ctx context.Context, h *host.Host, guest uuid.UUID, epoch uint64) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
-		tick := time.NewTicker(time.Second)
+		tick := time.NewTicker(250 * time.Millisecond)
 		defer tick.Stop()
 		for {
 			select {

@@ -7,13 +7,15 @@
 //	fmt.Print(plan)                                                    // the dry run
 //	report, err := plan.Run(ctx)                                       // again after any failure: it goes on
 //
-//	results := replica.Group{Host: curacao, Peer: peer, Limit: replica.NewLimit(50 << 20)}.Run(ctx, guests)
-//	health, err := replica.Check(ctx, curacao, peer, 26*time.Hour)     // fresh, stale, missing
+//	nights := replica.Group{Host: curacao, Peer: peer, Options: replica.Options{Limit: replica.NewLimit(50 << 20)}}
+//	results, err := nights.Run(ctx, nil)                               // all guests, 4 at once, under one limit
+//	health, err := replica.Check(ctx, curacao, peer, nil, 26*time.Hour) // fresh, stale, missing
 //
 // On islay, when curacao is dead:
 //
-//	proof, err := replica.Vouch("curacao is off")                      // or what a fencing device says
+//	proof := replica.Proof{Host: "curacao", Vouch: owner.PoweredOff}   // or what a fencing device said
 //	promotion, err := replica.Promote(ctx, islay, guest, proof, nil)
+//	fmt.Print(promotion)                                               // and what is lost
 //
 // # A generation
 //
@@ -49,6 +51,8 @@
 //     failure would leave it.
 //   - What a guest wrote after its last generation is lost by a promotion, which
 //     says how long that is.
-//   - Between a promotion and Resume the old host, switched on again, does not
-//     know of it: keep it off the network until its agent was told.
+//   - An old host that is switched on again after a promotion, and reaches none
+//     of its peers, starts its own copy: it can not know better.
+//   - A thick volume does not grow while a snapshot of it is kept: see
+//     Options.IndexOnly.
 package replica

@@ -47,12 +47,12 @@ func (p Proof) covers(from string) error {
 type PromoteOptions struct {
 	// Verify reads all of the disks first and compares them with the SHA-256 of
 	// the generation, if it has them (Options.Verify).
-	Verify bool
+	Verify bool `json:"verify,omitempty"`
 	// Doubtful promotes also a generation that is known to differ from its
 	// source, where a damaged guest is better than none.
-	Doubtful bool
+	Doubtful bool `json:"doubtful,omitempty"`
 	// DryRun looks, and promotes nothing.
-	DryRun bool
+	DryRun bool `json:"dry_run,omitempty"`
 }
 
 // Promotion says what Promote did, or would do.

@@ -33,10 +33,12 @@ type world struct {
 }
 
 // newWorld has a guest that is off, so that the test is the only writer.
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldOf(t, "curacao", "islay") }
+
+func newWorldOf(t *testing.T, hosts ...string) *world {
 	t.Helper()
 	dir := t.TempDir()
-	inner, err := migratetest.NewWorld(dir, nil)
+	inner, err := migratetest.NewWorld(dir, &migratetest.Options{Names: hosts})
 	require.NoError(t, err)
 	t.Cleanup(inner.Close)
 	w := &world{T: t, World: inner, dir: dir, rand: rand.New(rand.NewPCG(1, 2))}

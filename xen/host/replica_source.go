@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -141,4 +142,25 @@ func (l *Hold) dropRun(ctx context.Context, g Guest, peer string, run uuid.UUID)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// endReplication removes what any run made, and waits for a run that reads it:
+// each looks at the owner record several times a second, and ends when the guest
+// is being given away.
+func (l *Hold) endReplication(ctx context.Context, g Guest) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		err := l.dropReplicaSnapshots(ctx, g, "")
+		if !errors.Is(err, lvm.ErrBusy) {
+			return err
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
 }

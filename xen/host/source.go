@@ -88,7 +88,7 @@ func (l *Hold) fence(ctx context.Context, epoch uint64) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(l.DropSnapshots(ctx), l.dropReplicaSnapshots(ctx, g, "")); err != nil {
+	if err := errors.Join(l.DropSnapshots(ctx), l.endReplication(ctx, g)); err != nil {
 		return err
 	}
 	volumes, err := l.h.volumesOf(ctx, g)
