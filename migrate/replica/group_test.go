@@ -145,7 +145,7 @@ func TestMoveEndsRun(t *testing.T) {
 	var once sync.Once
 	peer := w.dial()
 	go func() {
-		_, err := w.copy(t.Context(), peer, &replica.Options{Limit: replica.NewLimit(128 << 10), Progress: func(replica.Event) { once.Do(func() { close(begun) }) }})
+		_, err := w.copy(t.Context(), peer, &replica.Options{Limit: replica.NewLimit(512 << 10), Progress: func(replica.Event) { once.Do(func() { close(begun) }) }})
 		first <- err
 	}()
 	<-begun
