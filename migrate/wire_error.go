@@ -40,6 +40,7 @@ func codes() []struct {
 		{"busy", host.ErrBusy},
 		{"invalid", host.ErrInvalid},
 		{"foreign", host.ErrForeign},
+		{"never-live", host.ErrNeverLive},
 		{"not-owner", owner.ErrNotOwner},
 		{"override", owner.ErrOverride},
 		{"transition", owner.ErrTransition},

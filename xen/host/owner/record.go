@@ -106,7 +106,9 @@ func (s State) next() []State {
 	case Replica:
 		return []State{Replica, Receiving, Committed}
 	case Receiving:
-		return []State{Ready, Aborted}
+		// Receiving: another try by the same host. It can not have given up in a
+		// move of which the copy was never Ready here.
+		return []State{Ready, Aborted, Receiving}
 	case Ready:
 		return []State{Committed, Aborted}
 	case Committed:
@@ -162,6 +164,8 @@ func (r Record) Check(to Record) error {
 		return refuse("a promotion adds one to the epoch of the copy, and names its host")
 	case r.State == Replica || to.State == Replica: // its epoch follows the host that it is of
 		return nil
+	case r.State == Receiving && to.State == Receiving && to.Peer != r.Peer:
+		return refuse("another host's move is under way")
 	case r.inMove() && to.inMove() && to.State != Receiving && (to.Move != r.Move || to.Peer != r.Peer):
 		return refuse("another move is under way")
 	case r.inMove() && r.Move == to.Move && r.Live != to.Live:
