@@ -31,6 +31,7 @@ func many(t *testing.T, n int) (*world, []uuid.UUID) {
 // TestGroup: all guests, several at once, over one connection; one that can not
 // does not hold up the others, and the check tells.
 func TestGroup(t *testing.T) {
+	t.Parallel()
 	w, guests := many(t, 6)
 	_, err := w.Host("islay").Provision(t.Context(), host.Guest{Name: "more2", Memory: 64 << 20, Kernel: "/boot/vmlinuz"}, &host.ProvisionOptions{Stopped: true})
 	require.NoError(t, err, "a guest of the same name there")
@@ -76,6 +77,7 @@ func TestGroup(t *testing.T) {
 
 // TestLimitIsShared: guests that are copied at once do not have the limit each.
 func TestLimitIsShared(t *testing.T) {
+	t.Parallel()
 	w, guests := many(t, 3)
 	w.write(0, make([]byte, 1<<20))
 	for _, id := range guests[1:] {
@@ -110,6 +112,7 @@ func TestLimitIsShared(t *testing.T) {
 // TestOneRunAtATime: a second run of the same guest is refused, and the guest is not
 // held while it is copied.
 func TestOneRunAtATime(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write(0, make([]byte, 2<<20))
 	begun, goOn := make(chan struct{}), make(chan struct{})
@@ -137,6 +140,7 @@ func TestOneRunAtATime(t *testing.T) {
 // TestMoveEndsRun: a move to a third host ends a run, and is not held up by it.
 // What the peer keeps is of the old host until the new one replicates.
 func TestMoveEndsRun(t *testing.T) {
+	t.Parallel()
 	w := newWorldOf(t, "curacao", "islay", "jura")
 	w.copied(nil)
 	w.write(0, make([]byte, 1<<20))

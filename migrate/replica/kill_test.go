@@ -2,6 +2,7 @@ package replica_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -51,24 +52,36 @@ func (w *world) killed(after int64, opts *replica.Options) bool {
 	return err != nil || runErr != nil
 }
 
-// TestKilledAtAnyByte cuts nightly copies at random bytes: each time islay holds
-// one whole generation of both disks, and the next run goes on.
+// TestKilledAtAnyByte cuts nightly copies at a hundred random bytes: each time
+// islay holds one whole generation of both disks, and the next run goes on.
 func TestKilledAtAnyByte(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			killedOften(t, 25, rand.New(rand.NewPCG(seed, 4)))
+		})
+	}
+}
+
+func killedOften(t *testing.T, times int, random *rand.Rand) {
 	w := newWorld(t)
 	w.copied(nil)
-	contents := map[string]map[string]string{} // of each run's snapshots
-	note := func() {                           // what a run that begins now would hold
+	contents := map[string]map[string]string{} // by run: what its snapshots hold
+	note := func() {
 		for _, s := range w.snapshots() {
-			if contents[s.Run.String()] == nil {
-				contents[s.Run.String()] = map[string]string{}
+			of := contents[s.Run.String()]
+			if of == nil {
+				of = map[string]string{}
+				contents[s.Run.String()] = of
 			}
-			w.withVolume("curacao", s.ID, func(sum string) { contents[s.Run.String()][s.Dev] = sum })
+			if of[s.Dev] == "" {
+				w.withVolume("curacao", s.ID, func(sum string) { of[s.Dev] = sum })
+			}
 		}
 	}
 	note()
-	random := rand.New(rand.NewPCG(3, 4))
-	cuts := 0
-	for round := 0; cuts < 100; round++ {
+	for cuts := 0; cuts < times; {
 		w.write(int64(random.IntN(700))*4096, make([]byte, 4096*(1+random.IntN(40))))
 		if w.killed(random.Int64N(500<<10), nil) {
 			cuts++
@@ -77,20 +90,19 @@ func TestKilledAtAnyByte(t *testing.T) {
 		kept, err := replica.List(t.Context(), w.Host("islay"))
 		require.NoError(t, err)
 		require.NotNil(t, kept[0].Generation)
-		run := kept[0].Generation.Run.String()
 		w.atRest()
-		require.Equal(t, contents[run], w.sums("islay"))
-		require.Less(t, round, 1000)
+		require.Equal(t, contents[kept[0].Generation.Run.String()], w.sums("islay"))
 	}
 	report := w.copied(&replica.Options{Verify: true})
-	t.Logf("%d cuts, %d generations", cuts, report.Generation.Number)
-	assert.Greater(t, report.Generation.Number, 10)
+	t.Logf("%d cuts, %d generations", times, report.Generation.Number)
+	assert.Greater(t, report.Generation.Number, 3)
 	assert.NoError(t, w.Check(t.Context()))
 }
 
 // TestKilledInFirstCopy: until the first copy is complete there is no
 // generation; what has arrived does not travel again.
 func TestKilledInFirstCopy(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write(0, make([]byte, 3<<20))
 	for range 2 {
@@ -108,6 +120,7 @@ func TestKilledInFirstCopy(t *testing.T) {
 
 // TestAnswerLost: the peer confirms, and the word is lost.
 func TestAnswerLost(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.copied(nil)
 	w.write(1<<20, make([]byte, 4096))
@@ -126,6 +139,7 @@ func TestAnswerLost(t *testing.T) {
 // TestApplyFails: islay's disk fails while a generation is being applied; it is
 // finished when the disk is well again, both disks of it.
 func TestApplyFails(t *testing.T) {
+	t.Parallel()
 	for nth := 1; nth <= 2; nth++ {
 		w := newWorld(t)
 		w.copied(nil)

@@ -67,6 +67,7 @@ func (w *world) ran() replica.Report {
 // TestPromote: the host dies, the replica becomes the guest, the host comes back
 // and has no claim, and the guest goes home by a delta.
 func TestPromote(t *testing.T) {
+	t.Parallel()
 	w := runningWorld(t)
 	ctx, id := t.Context(), w.guest.UUID
 	w.ran()
@@ -150,6 +151,7 @@ func (w *world) returns() {
 
 // TestPromoteCut: a promotion that fails anywhere is finished by the next one.
 func TestPromoteCut(t *testing.T) {
+	t.Parallel()
 	for _, op := range []string{"tag", "skip", "activate", "deactivate", "open"} {
 		w := newWorld(t)
 		w.define(func(g *host.Guest) { g.Off = false })
@@ -168,6 +170,7 @@ func TestPromoteCut(t *testing.T) {
 
 // TestPromoteRefused: what is not whole, or known to be wrong, is no guest.
 func TestPromoteRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, err := replica.Promote(t.Context(), w.Host("islay"), w.guest.UUID, off("curacao"), nil)
 	require.ErrorIs(t, err, fs.ErrNotExist)

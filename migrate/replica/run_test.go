@@ -16,6 +16,7 @@ import (
 // TestNights: a first copy, then only what changed, by each of the ways to know
 // that.
 func TestNights(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	first := w.copied(nil)
 	assert.Equal(t, 1, first.Generation.Number)
@@ -56,6 +57,7 @@ func TestNights(t *testing.T) {
 // TestGrows: the disk grows, the generation before stays whole, and what was
 // there is not sent again.
 func TestGrows(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.copied(&replica.Options{IndexOnly: true})
 	grown, err := w.Machine("curacao").Volumes.Grow(t.Context(), w.guest.Disks[1].Volume, 2*diskSize)
@@ -69,6 +71,7 @@ func TestGrows(t *testing.T) {
 
 // TestOverflow: a snapshot that runs full never becomes a generation.
 func TestOverflow(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.copied(nil)
 	before := w.sums("islay")
@@ -92,6 +95,7 @@ func TestOverflow(t *testing.T) {
 
 // TestDiffers: what somebody wrote to the copy is found, told, and mended.
 func TestDiffers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.copied(nil)
 	w.flip("islay", w.guest.Disks[0], 50<<10)
@@ -110,6 +114,7 @@ func TestDiffers(t *testing.T) {
 
 // TestLostVolume: a replica whose volume was removed is none, and is made anew.
 func TestLostVolume(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.copied(nil)
 	require.NoError(t, w.Machine("islay").Volumes.Remove(t.Context(), w.guest.Disks[1].Volume))
@@ -121,6 +126,7 @@ func TestLostVolume(t *testing.T) {
 
 // TestRefused: nothing is touched for a stranger.
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, err := w.Machine("islay").Volumes.Create(t.Context(), lvm.Spec{ID: w.guest.Disks[1].Volume, Size: diskSize})
 	require.NoError(t, err)
