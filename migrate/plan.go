@@ -247,7 +247,7 @@ func mayMove(s, t handover.Seen) (leftover bool, err error) {
 	}
 	r := t.Record
 	switch r.State {
-	case "", owner.Aborted:
+	case "", owner.Aborted, owner.Replica: // of the latter its volumes are used
 	case owner.Receiving, owner.Ready:
 		if r.Peer != s.Host {
 			return false, fmt.Errorf("%w: %s is in a move of it with %s: run Resume with that host first", ErrInterrupted, t.Host, r.Peer)
