@@ -130,25 +130,11 @@ func (h *Host) nameFree(g Guest) error {
 func (l *Hold) build(ctx context.Context, g *Guest, opts *ProvisionOptions) error {
 	h := l.h
 	for i, d := range g.Disks {
-		v, err := h.volumes.Create(ctx, lvm.Spec{
-			ID: d.Volume, Size: d.Size, Pool: d.Pool, Tags: []string{guestTag(g.UUID), stateBuilding},
-		})
+		size, err := h.makeDisk(ctx, g.UUID, d, opts)
 		if err != nil {
 			return err
 		}
-		g.Disks[i].Size = v.Size
-		if image := opts.Images[d.Dev]; image != nil {
-			if err := h.write(ctx, v, image, func(done int64) {
-				if opts.Progress != nil {
-					opts.Progress(d.Dev, done)
-				}
-			}); err != nil {
-				return fmt.Errorf("image of %s: %w", d.Dev, err)
-			}
-		}
-		if err := h.mark(ctx, v, "", 0); err != nil {
-			return err
-		}
+		g.Disks[i].Size = size
 	}
 	if err := h.guests.put(*g, own); err != nil { // sizes are known now
 		return err
@@ -167,6 +153,27 @@ func (l *Hold) build(ctx context.Context, g *Guest, opts *ProvisionOptions) erro
 	}
 	_, err := l.start(ctx)
 	return err
+}
+
+// makeDisk makes the volume of a disk with its image, and returns its size. Until
+// it is complete nothing starts from it.
+func (h *Host) makeDisk(ctx context.Context, guest uuid.UUID, d Disk, opts *ProvisionOptions) (size int64, err error) {
+	v, err := h.volumes.Create(ctx, lvm.Spec{
+		ID: d.Volume, Size: d.Size, Pool: d.Pool, Tags: []string{guestTag(guest), stateBuilding},
+	})
+	if err != nil {
+		return 0, err
+	}
+	if image := opts.Images[d.Dev]; image != nil {
+		if err := h.write(ctx, v, image, func(done int64) {
+			if opts.Progress != nil {
+				opts.Progress(d.Dev, done)
+			}
+		}); err != nil {
+			return 0, fmt.Errorf("image of %s: %w", d.Dev, err)
+		}
+	}
+	return v.Size, h.mark(ctx, v, "", 0)
 }
 
 // write copies an image to the start of a fresh volume; pieces of zeros are
