@@ -76,6 +76,10 @@ func (h Host) Sell(n Need) (Host, error) {
 // Headroom.Volumes.
 func (h Host) Receive(n Need) (Host, error) { return h.take(n, h.Headroom.dom0(), 0) }
 
+// ForSale is the memory that can still be sold, in bytes; below 0 if the headroom
+// is in use.
+func (h Host) ForSale() int64 { return h.Memory - h.Headroom.dom0() - h.Headroom.Move }
+
 func (h Headroom) dom0() int64 {
 	if h.Dom0 == 0 {
 		return DefaultDom0
