@@ -85,6 +85,9 @@ func (l *Hold) start(ctx context.Context) (xen.Domain, error) {
 		return xen.Domain{}, err
 	}
 	paths, err := l.h.activate(ctx, g)
+	if err == nil {
+		err = l.h.sharedThere(g)
+	}
 	if err != nil {
 		return xen.Domain{}, err
 	}
