@@ -112,7 +112,7 @@ func (m *Machine) compose() {
 		Name: m.Name, Domains: m.Domains, Volumes: m.Volumes, Network: m.Network,
 		Shaping: m.Shaping, Uplink: uplink(), Peers: m.peers(),
 		SharedDirs: []string{m.world.sharedDir()},
-		StateDir: filepath.Join(m.world.dir, m.Name, "state"), Grace: m.world.opts.Grace, Log: m.world.opts.Log,
+		StateDir:   filepath.Join(m.world.dir, m.Name, "state"), Grace: m.world.opts.Grace, Log: m.world.opts.Log,
 	})
 }
 
