@@ -41,7 +41,10 @@ type Guest struct {
 	OnReboot string `json:"on_reboot,omitempty"`
 	OnCrash  string `json:"on_crash,omitempty"`
 
-	Disks    []Disk            `json:"disks"`
+	Disks []Disk `json:"disks"`
+	// Shared are disks that are there already, on this host and on those that the
+	// guest can move to.
+	Shared   []SharedDisk      `json:"shared,omitempty"`
 	Nics     []Nic             `json:"nics,omitempty"`
 	Forwards []network.Forward `json:"forwards,omitempty"`
 
@@ -105,6 +108,9 @@ func (g Guest) Spec(paths map[lvm.ID]string) xen.Spec {
 	for _, d := range g.Disks {
 		s.Disks = append(s.Disks, xen.Disk{Dev: d.Dev, Path: paths[d.Volume]})
 	}
+	for _, d := range g.Shared {
+		s.Disks = append(s.Disks, xen.Disk{Dev: d.Dev, Path: d.Path})
+	}
 	for i, n := range g.Nics {
 		s.Vifs = append(s.Vifs, xen.Vif{Name: network.VifName(g.UUID, i), Bridge: n.Bridge, MAC: n.MAC, Rate: int64(n.Backstop), Routed: n.Routed})
 	}
@@ -148,6 +154,9 @@ func (g Guest) Validate() error {
 			errs = append(errs, fmt.Errorf("%w: disk %s has size %d", ErrInvalid, d.Dev, d.Size))
 		}
 		errs = append(errs, d.Limit.Validate(), lvm.ValidName(d.SnapshotName())) // a move needs room for its own name
+	}
+	for _, d := range g.Shared {
+		errs = append(errs, d.validate())
 	}
 	if err := g.Spec(g.Devices()).Validate(); err != nil {
 		errs = append(errs, err)
