@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/xenhost/xenhost/migrate/blockcopy"
 	"github.com/xenhost/xenhost/xen/host"
@@ -88,11 +87,10 @@ func (r *run) push(ctx context.Context, d host.Disk, opts *blockcopy.PushOptions
 	if err != nil {
 		return report, err
 	}
-	var line io.ReadWriteCloser = conn
 	if r.opts.Limit != nil {
-		line = limited{conn, ctx, r.opts.Limit}
+		conn = limited{conn, ctx, r.opts.Limit}
 	}
-	report, err = blockcopy.Push(ctx, line, device, d.Dev, opts)
+	report, err = blockcopy.Push(ctx, conn, device, d.Dev, opts)
 	r.report.Sent += report.Sent
 	if err == nil {
 		r.report.Disks = append(r.report.Disks, DiskReport{d.Dev, report})

@@ -191,19 +191,24 @@ func (r *run) copy(ctx context.Context) error {
 		if err := r.sound(ctx); err != nil {
 			return err
 		}
-		made, err := r.keeper.Commit(ctx, *now)
+		confirmed, err := r.keeper.Commit(ctx, *now)
+		if err == nil && confirmed.Run != now.Run {
+			err = fmt.Errorf("%w: it has confirmed %s, not %s", host.ErrInvalid, confirmed.Run, now.Run)
+		}
 		if err != nil {
 			return fmt.Errorf("commit on %s: %w", r.To, err)
 		}
-		held.Generation = &made
+		held.Generation = &confirmed
 	}
+	made := *now // what the peer says of it is its number, and when
+	made.Number, made.Confirmed, made.From, made.Epoch = held.Generation.Number, held.Generation.Confirmed, r.From, r.epoch
 	if r.opts.Verify {
-		if err := r.verify(ctx, held.Generation); err != nil {
+		if err := r.verify(ctx, &made); err != nil {
 			return err
 		}
 	}
-	r.report.Generation = held.Generation
-	return r.memory.confirmed(*held.Generation)
+	r.report.Generation = &made
+	return r.memory.confirmed(made)
 }
 
 // sound looks, when all was read, whether it was read from good snapshots, and
@@ -254,8 +259,7 @@ func (r *run) verify(ctx context.Context, g *Generation) error {
 		sums[d.Dev] = hex.EncodeToString(here[:])
 	}
 	g.Sums = sums
-	made, err := r.keeper.Commit(ctx, *g)
-	*g = made
+	_, err := r.keeper.Commit(ctx, *g)
 	return err
 }
 
