@@ -169,7 +169,14 @@ func (r *run) snapshot(ctx context.Context, l *host.Hold) error {
 	}
 	r.Guest = g
 	id, taken := uuid.New(), time.Now().UTC()
-	if _, err := l.SnapshotFor(ctx, r.To, id, r.opts.Room); err != nil {
+	_, err = l.SnapshotFor(ctx, r.To, id, r.opts.Room)
+	if errors.Is(err, lvm.ErrNoSpace) && len(keep) > 0 {
+		r.note("there is no room for two snapshots: that of the last generation is given up, and all is read")
+		if err = l.DropSnapshotsFor(ctx, r.To); err == nil {
+			_, err = l.SnapshotFor(ctx, r.To, id, r.opts.Room)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	return r.memory.begin(g, id, taken)

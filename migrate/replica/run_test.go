@@ -8,7 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/xenhost/xenhost/lvm"
+	"github.com/xenhost/xenhost/lvm/lvmtest"
 	"github.com/xenhost/xenhost/migrate/blockcopy"
+	"github.com/xenhost/xenhost/migrate/migratetest"
 	"github.com/xenhost/xenhost/migrate/replica"
 	"github.com/xenhost/xenhost/xen/host"
 )
@@ -91,6 +93,21 @@ func TestOverflow(t *testing.T) {
 	report := w.copied(nil)
 	assert.Equal(t, 2, report.Generation.Number)
 	assert.Nil(t, report.Finished)
+}
+
+// TestNoRoom: where a group has no room for the snapshots of two nights, the
+// older one goes, and the index has to do.
+func TestNoRoom(t *testing.T) {
+	t.Parallel()
+	w := newWorldIn(t, &migratetest.Options{Group: lvmtest.GroupSpec{Name: "guests", Size: 24 << 20, Extent: 1 << 20}})
+	w.copied(nil)
+	w.write(1<<20, make([]byte, 4096))
+	report := w.copied(nil)
+	require.NotEmpty(t, report.Notes)
+	assert.Contains(t, report.Notes[0], "no room for two snapshots")
+	assert.Equal(t, blockcopy.ByIndex, report.Disks[0].How)
+	assert.EqualValues(t, 4096, report.Disks[0].Stats.Data)
+	assert.Len(t, w.snapshots(), 2)
 }
 
 // TestDiffers: what somebody wrote to the copy is found, told, and mended.
