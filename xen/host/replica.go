@@ -167,6 +167,20 @@ func (l *Hold) RestReplica(ctx context.Context) error {
 	return nil
 }
 
+// DropReplicaDisk removes the volume of a disk that a replica had and that its
+// guest has no more. One that is not there, or is not the replica's, is left as
+// it is.
+func (l *Hold) DropReplicaDisk(ctx context.Context, d Disk) error {
+	v, err := l.h.volumes.Volume(ctx, d.Volume)
+	if err == nil && belongs(v, l.id) && state(v) == stateReplica {
+		err = l.h.volumes.Remove(ctx, v.ID)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &Error{Op: "drop replica of", Name: l.name(), Err: err}
+	}
+	return nil
+}
+
 // restReplicas is RestReplica of all that are on and that nobody holds: whoever
 // wrote to them was killed. Each volume group is read once.
 func (h *Host) restReplicas(ctx context.Context, records []owner.Record) error {
