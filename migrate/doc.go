@@ -19,6 +19,9 @@
 // panel uses hosts near and far through one interface, Host. Either side of a
 // move may be near or far; the bytes pass through the mover.
 //
+// Package replica keeps copies of guests on another host, over the same
+// connections, and promotes them when a host is dead.
+//
 // # Words
 //
 // The source gives a guest away, the target gets it. The cut-over is the

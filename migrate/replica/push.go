@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/xenhost/xenhost/migrate/blockcopy"
 	"github.com/xenhost/xenhost/xen/host"
