@@ -41,6 +41,8 @@ type Config struct {
 	// Uplink is the line to the world, for Shaping. Boot applies it; without
 	// one, guests can not have upload rates.
 	Uplink shaping.Uplink
+	// Peers is asked by Boot before it starts guests; nil is nobody.
+	Peers Peers
 	// Grace is how long Stop waits for a guest to power off; 0 is 60 s.
 	Grace time.Duration
 	// Log receives a line a change; nil is silent.
@@ -61,6 +63,7 @@ type Host struct {
 	owners  *owner.Store
 	base    network.State
 	uplink  shaping.Uplink
+	peers   Peers
 	grace   time.Duration
 	log     *slog.Logger
 }
@@ -80,7 +83,7 @@ func New(c Config) *Host {
 	return &Host{
 		name: c.Name, domains: c.Domains, volumes: c.Volumes, network: c.Network, guard: c.Guard, shaping: c.Shaping, disks: c.DiskRates,
 		guests: definitions{dir: dir}, owners: owner.NewStore(dir, nil),
-		base: c.Base, uplink: c.Uplink, grace: c.Grace, log: c.Log.With("host", c.Name),
+		base: c.Base, uplink: c.Uplink, peers: c.Peers, grace: c.Grace, log: c.Log.With("host", c.Name),
 	}
 }
 
