@@ -16,6 +16,10 @@ import (
 
 // Guest is what a guest should be: domain, volumes, ports, forwards and rates. It is
 // kept as one file a guest, and it is all that travels in a move.
+//
+// Memory is in bytes, a multiple of 1 MiB. Kernel and Ramdisk are absolute paths
+// in dom0; they must be there on each host that the guest moves to. See xen.Spec
+// for what they and the others may be.
 type Guest struct {
 	UUID    uuid.UUID `json:"uuid"` // the identity; Provision makes one if it is zero
 	Name    string    `json:"name"` // unique on its host; see xen.ValidName
@@ -67,7 +71,9 @@ type Disk struct {
 }
 
 // Nic is a network interface of a guest. Bridge and MAC stay as they are in a
-// move.
+// move. Addresses are those that the guest may use: the guard lets it send from
+// no other ones, and a routed guest is reached by them. Nothing here gives them
+// to the guest, which has to be told in its image or by Cmdline.
 type Nic struct {
 	Bridge    string       `json:"bridge,omitempty"` // empty if it is routed
 	MAC       xen.MAC      `json:"mac"`
