@@ -59,7 +59,8 @@ type Guest struct {
 	Order int `json:"order,omitempty"`
 }
 
-// Disk is a volume of a guest. Its volume has the same name on every host.
+// Disk is a volume of a guest. Its volume has the same name on every host, and
+// the Size that stands here: one that was grown otherwise can not move.
 type Disk struct {
 	Dev    string `json:"dev"` // as the guest sees it: xvda
 	Volume lvm.ID `json:"volume"`
