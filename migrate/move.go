@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/xenhost/xenhost/internal/pace"
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/migrate/handover"
 	"github.com/xenhost/xenhost/xen/host/owner"
@@ -39,7 +40,7 @@ func (p *Plan) Run(ctx context.Context) (Report, error) {
 type move struct {
 	plan   *Plan
 	pair   handover.Pair
-	pace   *pace // of all that is sent
+	pace   *pace.Limit // of all that is sent
 	s, t   owner.Record
 	report Report
 	downAt time.Time // when the guest was asked to stop
@@ -60,7 +61,7 @@ func (m *move) run(ctx context.Context) error {
 	}
 	m.s, m.t = s.Record, t.Record
 	now.from, now.to, now.opts, now.Mode = m.plan.from, m.plan.to, m.plan.opts, m.plan.Mode
-	m.plan, m.pace = now, newPace(now.opts.Limit)
+	m.plan, m.pace = now, pace.New(now.opts.Limit)
 	if err := m.plan.may(); err != nil {
 		return err
 	}
