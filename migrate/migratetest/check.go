@@ -54,7 +54,7 @@ func (w *World) Settled(ctx context.Context, id uuid.UUID) error {
 					errs = append(errs, fmt.Errorf("guest %s: volume %s of its owner %s is not in use: active %t, skip %t", id, v.ID, s.host, v.Active, v.Skip))
 				}
 			}
-		case "", owner.Released, owner.Aborted:
+		case "", owner.Released, owner.Aborted, owner.Replica:
 			if s.Domain != nil {
 				errs = append(errs, fmt.Errorf("guest %s: a domain is left on %s: %+v", id, s.host, *s.Domain))
 			}
