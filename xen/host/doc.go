@@ -12,6 +12,10 @@
 //	g, err := h.Provision(ctx, host.Guest{Name: "web1", ...}, nil) // lvcreate, iptables-restore, xl create
 //	how, err := h.Stop(ctx, g.UUID)                                // xl shutdown
 //	err = h.Start(ctx, g.UUID)                                     // xl create
+//	changes, err := h.ChangePlan(ctx, g.UUID, host.Plan{Memory: 2 << 30}, nil) // xl mem-set, lvextend, tc
+//	g, err = h.SetForwards(ctx, g.UUID, forwards)                  // iptables-restore
+//	how, err = h.Suspend(ctx, g.UUID, "not paid")                  // as Stop, and off until Unsuspend
+//	err = h.Reinstall(ctx, g.UUID, opts)                           // its disks anew, from opts.Images
 //	err = h.Terminate(ctx, g.UUID)                                 // xl destroy, lvremove
 //
 // In a unit test the parts are the fakes of xentest, lvmtest, networktest,
