@@ -84,8 +84,8 @@ type Disk struct {
 
 // Nic is a network interface of a guest. Bridge and MAC stay as they are in a
 // move. Addresses are those that the guest may use: the guard lets it send from
-// no other ones, and a routed guest is reached by them. Nothing here gives them
-// to the guest, which has to be told in its image or by Cmdline.
+// no other ones, and a routed guest is reached by them. The guest itself has to
+// be told: by a seed (package seed), its image, or Cmdline.
 type Nic struct {
 	Bridge    string       `json:"bridge,omitempty"` // empty if it is routed
 	MAC       xen.MAC      `json:"mac"`
