@@ -37,6 +37,9 @@ const (
 	verbReread   = "hold.reread"
 	verbEmit     = "hold.emit"   // bulk data both ways, then the reply
 	verbAbsorb   = "hold.absorb" // likewise
+	verbCompare  = "hold.compare"
+	verbLearn    = "hold.learn"  // then bulk data
+	verbHashes   = "hold.hashes" // answered by bulk data, then the reply
 	verbRise     = "hold.rise"
 	verbBury     = "hold.bury"
 	verbFence    = "hold.fence"
@@ -70,6 +73,11 @@ type provisionArgs struct {
 
 type diskArgs struct {
 	Dev string `json:"dev"`
+}
+
+type hashesArgs struct {
+	Dev string   `json:"dev"`
+	Key [32]byte `json:"key"`
 }
 
 type sendArgs struct {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/xenhost/xenhost/internal/pace"
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/migrate/handover"
 	"github.com/xenhost/xenhost/xen/host/owner"
@@ -39,6 +40,7 @@ func (p *Plan) Run(ctx context.Context) (Report, error) {
 type move struct {
 	plan   *Plan
 	pair   handover.Pair
+	pace   *pace.Limit // of all that is sent
 	s, t   owner.Record
 	report Report
 	downAt time.Time // when the guest was asked to stop
@@ -59,16 +61,23 @@ func (m *move) run(ctx context.Context) error {
 	}
 	m.s, m.t = s.Record, t.Record
 	now.from, now.to, now.opts, now.Mode = m.plan.from, m.plan.to, m.plan.opts, m.plan.Mode
-	m.plan = now
-	if m.plan.Mode == Live {
-		if err := m.plan.live(); err != nil {
-			return err
-		}
+	m.plan, m.pace = now, pace.New(now.opts.Limit)
+	if err := m.plan.may(); err != nil {
+		return err
+	}
+	switch m.plan.Mode {
+	case Live:
 		if err := m.live(ctx); err != nil {
 			return m.settleLive(ctx, err)
 		}
-	} else if err := m.cold(ctx); err != nil {
-		return m.settle(ctx, err)
+	case TwoPass:
+		if err := m.twoPass(ctx); err != nil {
+			return m.settle(ctx, err)
+		}
+	default:
+		if err := m.cold(ctx); err != nil {
+			return m.settle(ctx, err)
+		}
 	}
 	m.afterStart(ctx)
 	m.report.Way, m.report.Owner = handover.Forward, m.plan.To
@@ -118,8 +127,10 @@ func (m *move) beforeStop(ctx context.Context) error {
 func (m *move) copies(ctx context.Context) error {
 	source, target, g := m.pair.Source, m.pair.Target, m.plan.Guest
 	live := m.plan.Mode == Live
-	if err := m.pair.Forget(ctx, &m.t); err != nil { // what an earlier move left
-		return err
+	if !m.plan.GoesOn {
+		if err := m.pair.Forget(ctx, &m.t); err != nil { // what an earlier move left
+			return err
+		}
 	}
 	m.report.Move = uuid.New()
 	prepared := owner.Record{UUID: g.UUID, State: owner.Prepared, Epoch: m.s.Epoch, Peer: m.plan.To, Move: m.report.Move, Live: live}
@@ -141,8 +152,17 @@ func (m *move) copies(ctx context.Context) error {
 		return err
 	}
 	for _, d := range g.Disks {
+		pass := Pass{Dev: d.Dev, What: handover.AsSnapshot}
+		if !fresh[d.Dev] {
+			if err := m.pair.Do(handover.Compare, target, d.Dev, func() (err error) {
+				pass.Asked, err = m.compare(ctx, d.Dev)
+				return err
+			}); err != nil {
+				return err
+			}
+		}
 		if err := m.pair.Do(handover.Copy, source, d.Dev, func() error {
-			return m.carry(ctx, handover.Copy, Pass{Dev: d.Dev, What: handover.AsSnapshot}, d.Size, fresh[d.Dev])
+			return m.carry(ctx, handover.Copy, pass, d.Size, fresh[d.Dev])
 		}); err != nil {
 			return err
 		}

@@ -12,13 +12,23 @@ func (p *Plan) String() string {
 		fmt.Fprintf(&b, "  %-10s "+format+"\n", append([]any{host}, a...)...)
 	}
 	fmt.Fprintf(&b, "%s move of %s (%s) from %s to %s\n", p.Mode, p.Guest.Name, p.Guest.UUID, p.From, p.To)
-	if p.Leftover {
+	for _, what := range p.Unchecked {
+		fmt.Fprintf(&b, "  not checked: %s\n", what)
+	}
+	switch {
+	case p.GoesOn:
+		line(p.To, "go on with the copy that an earlier move left")
+	case p.Leftover:
 		line(p.To, "discard the copy that an earlier move left")
 	}
 	for _, d := range p.Disks {
-		if d.Kept {
-			line(p.To, "take volume %s again, %s, and write all of it", d.Volume, Bytes(d.Size))
-		} else {
+		switch {
+		case d.Kept && d.Left.IsZero():
+			line(p.To, "take volume %s again, %s, and tell by hashes what it holds", d.Volume, Bytes(d.Size))
+		case d.Kept:
+			line(p.To, "take volume %s again, %s, which %s gave away on %s, and tell by hashes what it holds",
+				d.Volume, Bytes(d.Size), p.To, d.Left.UTC().Format("2006-01-02 15:04"))
+		default:
 			line(p.To, "make volume %s, %s, locked until the hand-over", d.Volume, Bytes(d.Size))
 		}
 	}
@@ -26,7 +36,7 @@ func (p *Plan) String() string {
 	for _, d := range p.Disks {
 		how := "zeros are left out"
 		if d.Kept {
-			how = "zeros included"
+			how = "only the delta against the copy on " + p.To
 		}
 		line(p.From, "copy %s, %s, %s", d.Dev, Bytes(d.Size), how)
 	}
@@ -57,14 +67,23 @@ func (p *Plan) liveText(b *strings.Builder, line func(host, format string, a ...
 	line(p.From, "fence the volumes, put the definition aside")
 }
 
-// coldText is the rest of a cold move.
+// coldText is the rest of a cold or a two-pass move.
 func (p *Plan) coldText(b *strings.Builder, line func(host, format string, a ...any)) {
+	if p.inRounds() {
+		line(p.From, "copy what changed meanwhile, again and again until it is little")
+	}
 	if p.Runs {
 		fmt.Fprintf(b, "  ---- %s stops: downtime begins ----\n", p.Guest.Name)
 		line(p.From, "ask %s to power off", p.Guest.Name)
 	}
-	line(p.From, "copy what changed meanwhile")
-	line("both", "read every disk again, compare SHA-256")
+	if p.Mode == TwoPass {
+		line(p.From, "copy what changed last, and read that again on both")
+	} else {
+		line(p.From, "copy what changed meanwhile")
+	}
+	if p.Mode == Cold || p.opts.VerifyFull {
+		line("both", "read every disk again, compare SHA-256")
+	}
 	fmt.Fprintf(b, "  ==== cut-over: until here every failure leaves %s on %s ====\n", p.Guest.Name, p.From)
 	line(p.From, "fence the volumes, give the guest up")
 	line(p.To, "commit, take over volumes, ports and forwards")

@@ -133,14 +133,7 @@ func (s *remoteSide) Receive(ctx context.Context, g host.Guest, epoch uint64) (f
 }
 
 func (s *remoteSide) Accept(ctx context.Context, dev string, t blockcopy.Transfer, r io.Reader) (stats blockcopy.Stats, err error) {
-	up := func(w io.Writer) error {
-		data := chunkWriter{w}
-		if _, err := io.CopyBuffer(data, justReader{r}, make([]byte, 256<<10)); err != nil {
-			return err
-		}
-		return data.Close()
-	}
-	err = s.r.call(ctx, call{verb: verbAccept, hold: s.id, args: acceptArgs{dev, t}, up: up, result: &stats})
+	err = s.r.call(ctx, call{verb: verbAccept, hold: s.id, args: acceptArgs{dev, t}, up: uploads(r), result: &stats})
 	return stats, err
 }
 

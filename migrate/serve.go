@@ -144,7 +144,7 @@ func (s *session) answer(ctx context.Context, req request, stream *yamux.Stream)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	switch req.Verb {
-	case verbProvision, verbAccept, verbHold, verbEmit, verbAbsorb: // they read the stream themselves
+	case verbProvision, verbAccept, verbLearn, verbHold, verbEmit, verbAbsorb: // they read the stream themselves
 	default:
 		go func() { // ends with the call: see the deadline below
 			var b [1]byte

@@ -147,6 +147,8 @@ func (s *session) heldVerb(ctx context.Context, req request, stream *yamux.Strea
 			return h.side.Extents(ctx, a.Dev)
 		}
 		return h.side.Changed(ctx, a.Dev)
+	case verbCompare, verbLearn, verbHashes:
+		return compare(ctx, h.side, req, stream)
 	case verbSend:
 		return s.send(ctx, h.side, req, stream)
 	case verbAccept:

@@ -15,9 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Env switches on what needs a PostgreSQL server of Debian's package
-// postgresql-15, which the test starts for itself; as root, since the server
-// refuses to be it. XENHOST_POSTGRES is its folder of programs, or 1.
+// Env switches on what needs a PostgreSQL server, 15 or newer, which the test
+// starts for itself; as root, since the server refuses to be it. XENHOST_POSTGRES
+// is its folder of programs, or 1 for that of Debian's package postgresql.
 const Env = "XENHOST_POSTGRES"
 
 // server is a real one, with its own folder and socket.
@@ -30,9 +30,12 @@ func newServer(t *testing.T) *server {
 	s := &server{bin: os.Getenv(Env)}
 	switch s.bin {
 	case "":
-		t.Skipf("switch it on with %s=1 (as root, with postgresql-15)", Env)
+		t.Skipf("switch it on with %s=1 (as root, with Debian's postgresql)", Env)
 	case "1":
-		s.bin = "/usr/lib/postgresql/15/bin"
+		found, err := filepath.Glob("/usr/lib/postgresql/*/bin")
+		require.NoError(t, err)
+		require.NotEmpty(t, found, "Debian's package postgresql is not installed")
+		s.bin = found[len(found)-1]
 	}
 	who, err := user.Lookup("postgres")
 	require.NoError(t, err)

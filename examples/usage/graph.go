@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -14,6 +15,7 @@ import (
 	"gonum.org/v1/plot/vg"
 
 	"github.com/xenhost/xenhost/accounting"
+	"github.com/xenhost/xenhost/accounting/sqlite"
 	"github.com/xenhost/xenhost/internal/cli"
 )
 
@@ -28,32 +30,25 @@ func graph(a *app) *cobra.Command {
 		if format != "svg" && format != "png" {
 			return cli.Usage("%s ends neither in .svg nor in .png", file)
 		}
-		id, name, err := a.guest(c.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		ledger, err := a.ledger(c.Context())
-		if err != nil {
-			return err
-		}
-		defer ledger.Close()
-		now := time.Now()
-		var rows []accounting.Row
-		for r, err := range ledger.Rows(c.Context(), accounting.Query{Guest: id, From: now.Add(-span), To: now}) {
+		return a.ofGuest(c.Context(), args[0], func(ledger *sqlite.Store, id uuid.UUID, name string) error {
+			now := time.Now()
+			var rows []accounting.Row
+			for r, err := range ledger.Rows(c.Context(), accounting.Query{Guest: id, From: now.Add(-span), To: now}) {
+				if err != nil {
+					return err
+				}
+				rows = append(rows, r)
+			}
+			out, err := os.Create(file)
 			if err != nil {
 				return err
 			}
-			rows = append(rows, r)
-		}
-		out, err := os.Create(file)
-		if err != nil {
-			return err
-		}
-		if err := draw(out, rows, name, format); err != nil {
-			_ = out.Close()
-			return err
-		}
-		return out.Close()
+			if err := draw(out, rows, name, format); err != nil {
+				_ = out.Close()
+				return err
+			}
+			return out.Close()
+		})
 	}
 	return c
 }

@@ -117,6 +117,20 @@ func (a *app) guest(ctx context.Context, name string) (uuid.UUID, string, error)
 	return g.UUID, g.Name, err
 }
 
+// ofGuest does work with the ledger on a guest.
+func (a *app) ofGuest(ctx context.Context, what string, work func(ledger *sqlite.Store, id uuid.UUID, name string) error) error {
+	id, name, err := a.guest(ctx, what)
+	if err != nil {
+		return err
+	}
+	ledger, err := a.ledger(ctx)
+	if err != nil {
+		return err
+	}
+	defer ledger.Close()
+	return work(ledger, id, name)
+}
+
 // names knows what guests are called; one that is gone has no name.
 func (a *app) names(ctx context.Context) func(uuid.UUID) string {
 	known := map[uuid.UUID]string{}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/xenhost/xenhost/accounting"
 	"github.com/xenhost/xenhost/accounting/quota"
+	"github.com/xenhost/xenhost/accounting/sqlite"
 	"github.com/xenhost/xenhost/internal/cli"
 )
 
@@ -124,21 +125,14 @@ func quotaTopUp(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		id, _, err := a.guest(c.Context(), args[0])
-		if err != nil {
+		return a.ofGuest(c.Context(), args[0], func(ledger *sqlite.Store, id uuid.UUID, _ string) error {
+			e := quota.Enforcer{Store: ledger, Limiter: m}
+			if h.Shaping() != nil {
+				e.Throttler = h
+			}
+			_, err := e.TopUp(c.Context(), id, bytes)
 			return err
-		}
-		ledger, err := a.ledger(c.Context())
-		if err != nil {
-			return err
-		}
-		defer ledger.Close()
-		e := quota.Enforcer{Store: ledger, Limiter: m}
-		if h.Shaping() != nil {
-			e.Throttler = h
-		}
-		_, err = e.TopUp(c.Context(), id, bytes)
-		return err
+		})
 	}
 	return c
 }

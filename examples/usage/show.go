@@ -67,33 +67,26 @@ func month(a *app) *cobra.Command {
 		if err != nil {
 			return cli.UsageError{Err: err}
 		}
-		id, _, err := a.guest(c.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		ledger, err := a.ledger(c.Context())
-		if err != nil {
-			return err
-		}
-		defer ledger.Close()
-		p, err := accounting.Month(time.Now(), time.UTC, 1)
-		if err != nil {
-			return err
-		}
-		var rows []accounting.Row
-		for r, err := range ledger.Rows(c.Context(), accounting.Query{Guest: id, From: p.Start, To: p.End, Step: 24 * time.Hour}) {
+		return a.ofGuest(c.Context(), args[0], func(ledger *sqlite.Store, id uuid.UUID, _ string) error {
+			p, err := accounting.Month(time.Now(), time.UTC, 1)
 			if err != nil {
 				return err
 			}
-			rows = append(rows, r)
-		}
-		return a.Print(c.OutOrStdout(), rows, func(w io.Writer) {
-			fmt.Fprintf(w, "DAY\tIN %v\tOUT %[1]v\tINTERNAL %[1]v\tCPU H\tFLAGS\n", u)
-			for _, r := range rows {
-				internal := r.Usage.Net(accounting.Internal, accounting.In) + r.Usage.Net(accounting.Internal, accounting.Out)
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.2f\t%v\n", r.Start.Format(time.DateOnly), u.Format(r.Usage.Net(accounting.External, accounting.In)),
-					u.Format(r.Usage.Net(accounting.External, accounting.Out)), u.Format(internal), time.Duration(r.Usage[accounting.CPU]).Hours(), r.Flags)
+			var rows []accounting.Row
+			for r, err := range ledger.Rows(c.Context(), accounting.Query{Guest: id, From: p.Start, To: p.End, Step: 24 * time.Hour}) {
+				if err != nil {
+					return err
+				}
+				rows = append(rows, r)
 			}
+			return a.Print(c.OutOrStdout(), rows, func(w io.Writer) {
+				fmt.Fprintf(w, "DAY\tIN %v\tOUT %[1]v\tINTERNAL %[1]v\tCPU H\tFLAGS\n", u)
+				for _, r := range rows {
+					internal := r.Usage.Net(accounting.Internal, accounting.In) + r.Usage.Net(accounting.Internal, accounting.Out)
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.2f\t%v\n", r.Start.Format(time.DateOnly), u.Format(r.Usage.Net(accounting.External, accounting.In)),
+						u.Format(r.Usage.Net(accounting.External, accounting.Out)), u.Format(internal), time.Duration(r.Usage[accounting.CPU]).Hours(), r.Flags)
+				}
+			})
 		})
 	}
 	return c
@@ -131,24 +124,18 @@ func p95(a *app) *cobra.Command {
 	c := &cobra.Command{Use: "p95 GUEST", Short: "the percentile of this month until now", Args: cobra.ExactArgs(1)}
 	termsFlags(c, &t)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		id, name, err := a.guest(c.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		ledger, err := a.ledger(c.Context())
-		if err != nil {
-			return err
-		}
-		defer ledger.Close()
-		p, err := a.period(t, time.Now())
-		if err != nil {
-			return err
-		}
-		s, err := bill(c.Context(), ledger, id, name, p, t)
-		if err != nil {
-			return err
-		}
-		return a.Print(c.OutOrStdout(), s, func(w io.Writer) { err = accounting.Table(w, []accounting.Statement{s}, accounting.GB) })
+		return a.ofGuest(c.Context(), args[0], func(ledger *sqlite.Store, id uuid.UUID, name string) error {
+			p, err := a.period(t, time.Now())
+			if err != nil {
+				return err
+			}
+			s, err := bill(c.Context(), ledger, id, name, p, t)
+			if err != nil {
+				return err
+			}
+			printed := a.Print(c.OutOrStdout(), s, func(w io.Writer) { err = accounting.Table(w, []accounting.Statement{s}, accounting.GB) })
+			return errors.Join(err, printed)
+		})
 	}
 	return c
 }

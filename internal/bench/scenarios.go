@@ -8,6 +8,6 @@ func scenarios(sizes sizes) []scenario {
 		{"guard", "anti-spoofing: cost of a frame, by number of guests", "root, nft", benchGuard},
 		{"network", "port forwards: load, add one, remove one, nothing new; new flows; lost ones", "root, iptables, nft; five minutes", benchNetwork},
 		{"shaping", "rates of guests: limit all, again, change one", "root, iproute2", benchShaping},
-		{"accounting", "a reading of a thousand guests, its fold, a month's percentile", "root, nft, iptables, iproute2; two minutes", benchAccounting},
+		{"accounting", "a reading of a thousand guests, its fold, a month's percentile", "root, nft, iptables, iproute2, vnstat, prometheus-node-exporter; five minutes", benchAccounting},
 	}
 }

@@ -63,4 +63,8 @@ func TestGatewayFull(t *testing.T) {
 		gone.Round(time.Millisecond), served.Round(10*time.Millisecond), gap.Round(10*time.Millisecond))
 	assert.Less(t, gap, takeOver, fmt.Sprintf("from the power failure on; islay had the address after %v", served))
 	w.answers(web, w.islay)
+	w.acknowledges(web, 5)
+	for flow := range strings.Lines(w.run(w.islay, "conntrack", "-L", "-p", "udp", "-s", web.ip, "-d", xenlab.InternetAddr)) {
+		assert.Contains(t, flow, " dst="+w.islay.ExternalIP()+" ", "also a flow that islay's bridge knew before is masqueraded")
+	}
 }

@@ -18,23 +18,14 @@ import (
 	"github.com/xenhost/xenhost/internal/cli"
 	"github.com/xenhost/xenhost/internal/lab/xenlab"
 	"github.com/xenhost/xenhost/network"
+	"github.com/xenhost/xenhost/xen"
 )
 
 // The guard on real vifs, which vifhook lets on their bridges: one guest is
 // what it says, another one uses the first one's address. It holds when they restart and get other domids, and
 // when the first one moves; the traffic of the first one goes on.
 func TestGuardFull(t *testing.T) {
-	w := newWorld(t, xenlab.StartFull(t))
-	for _, h := range []*xenlab.Host{w.curacao, w.islay} {
-		settings, err := json.Marshal(cli.Settings{
-			Name: h.Name(), Guard: true, Grace: "120s",
-			Masquerades: []network.Masquerade{{Source: netip.MustParsePrefix("192.168.0.0/24"), Out: "xenext"}},
-		})
-		require.NoError(t, err)
-		require.NoError(t, h.Write(t.Context(), "/etc/xenhost/host.json", settings, 0o644))
-		w.run(h, "xenhost-agent", "boot")
-		w.hooked(h)
-	}
+	w := newGuardedWorld(t)
 	t.Run("the suite in dom0", func(t *testing.T) {
 		r := w.islay.Test(t, "github.com/xenhost/xenhost/network/guard", &xenlab.TestOptions{
 			Run: "TestForgedFrames|TestHandsOfOthers|TestDom0|TestLinux", Timeout: 20 * time.Minute,
@@ -72,6 +63,23 @@ func TestGuardFull(t *testing.T) {
 	})
 }
 
+// newGuardedWorld is newWorld with the guard on both hosts.
+func newGuardedWorld(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t, xenlab.StartFull(t))
+	for _, h := range []*xenlab.Host{w.curacao, w.islay} {
+		settings, err := json.Marshal(cli.Settings{
+			Name: h.Name(), Guard: true, Grace: "120s",
+			Masquerades: []network.Masquerade{{Source: netip.MustParsePrefix("192.168.0.0/24"), Out: "xenext"}},
+		})
+		require.NoError(t, err)
+		require.NoError(t, h.Write(t.Context(), "/etc/xenhost/host.json", settings, 0o644))
+		w.run(h, "xenhost-agent", "boot")
+		w.hooked(h)
+	}
+	return w
+}
+
 // hooked makes vifhook the script of all vifs of a host.
 func (w *world) hooked(h *xenlab.Host) {
 	t := w.t
@@ -82,6 +90,7 @@ func (w *world) hooked(h *xenlab.Host) {
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))
 	require.NoError(t, h.Put(t.Context(), path, "/etc/xen/scripts/vif-xenhost"))
+	w.run(h, "ln", "-s", "vif-xenhost", "/etc/xen/scripts/"+xen.RoutedScript)
 	conf, err := h.Read(t.Context(), "/etc/xen/xl.conf")
 	require.NoError(t, err)
 	conf = append(conf, []byte("\nvif.default.script=\"vif-xenhost\"\n")...)

@@ -205,9 +205,14 @@ func (w *world) acknowledges(g guest, n uint64) {
 
 // answers asks the guest through the forward of a host, from the Internet.
 func (w *world) answers(g guest, h *xenlab.Host) {
+	w.t.Helper()
+	w.opens(fmt.Sprintf("http://%s:%d/", h.ExternalIP(), g.port), "hello from "+g.name)
+}
+
+// opens waits until the Internet gets a page with this text.
+func (w *world) opens(url, text string) {
 	t := w.t
 	t.Helper()
-	url := fmt.Sprintf("http://%s:%d/", h.ExternalIP(), g.port)
 	var body []byte
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -216,7 +221,7 @@ func (w *world) answers(g guest, h *xenlab.Host) {
 		body, err = w.lab.Internet().Get(ctx, url)
 		require.NoError(c, err)
 	}, 10*time.Minute, time.Second, url)
-	require.Contains(t, string(body), "hello from "+g.name)
+	require.Contains(t, string(body), text)
 	t.Logf("%s: %s", url, bytes.TrimSpace(body))
 }
 

@@ -22,6 +22,7 @@ const (
 	Retract Way = "retract" // the target gives it up, then the source gets it back: a live one that ran on there
 	Lift    Way = "lift"    // the source gets it back with a new epoch: the target gave it up durably
 	Yield   Way = "yield"   // both have a record of owning it: the lower epoch, the source, gives in
+	Drop    Way = "drop"    // an override: what had arrived is of no value
 )
 
 // ErrConflict: the records of the two hosts contradict each other in a way
@@ -118,6 +119,11 @@ func between(source, target Seen) (Way, string) {
 			}
 		}
 		return elsewhere(source, target)
+
+	case owner.Committed:
+		if t.State == owner.Running && t.Epoch > s.Epoch {
+			return Yield, fmt.Sprintf("%s had committed, and %s has a higher epoch: an operator's override", source.Host, target.Host)
+		}
 
 	case owner.Released:
 		if t.State == owner.Committed && same {

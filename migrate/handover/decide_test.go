@@ -72,6 +72,11 @@ func TestDecide(t *testing.T) {
 		{a(owner.Running, 1), b(owner.Running, 2), handover.Yield},
 		{a(owner.Prepared, 1), b(owner.Committed, 2), handover.Yield},
 		{a("", 0), b(owner.Committed, 2), handover.Forward},
+		// what an operator overrode while the other host was off
+		{a(owner.Committed, 2), b(owner.Running, 3), handover.Yield},
+		{a(owner.Running, 2), b(owner.Ready, 2), handover.Back},
+		{a(owner.Running, 1), b(owner.Running, 3), handover.Yield},
+		{a(owner.Fenced, 2), b(owner.Running, 3), handover.Forward},
 		// of no move
 		{a(owner.Building, 1), b("", 0), handover.Nothing},
 		{a(owner.Aborted, 2), b("", 0), handover.Nothing},

@@ -26,7 +26,8 @@ type Local struct {
 
 	snapshots map[string]lvm.Volume // by Disk.Dev, since Snapshot
 	changed   map[string][]lvm.Extent
-	receiving map[string]lvm.ID // by Disk.Dev, since Receive
+	receiving map[string]lvm.ID           // by Disk.Dev, since Receive
+	known     map[string]*blockcopy.Index // what the target has, by Disk.Dev, from Compare to Send
 	devices   map[lvm.ID]lvm.Device
 }
 
@@ -43,7 +44,7 @@ func Open(h *host.Host, id uuid.UUID) (*Local, error) {
 
 // Close gives the hold back. What the verbs did stays.
 func (l *Local) Close() error {
-	err := l.closeDevices()
+	err := errors.Join(l.closeDevices(), l.forget())
 	l.hold.Release()
 	return err
 }

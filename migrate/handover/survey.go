@@ -18,7 +18,7 @@ func (l *Local) Survey(ctx context.Context, g host.Guest) (Survey, error) {
 	if err := g.Validate(); err != nil {
 		return s, err
 	}
-	for _, look := range []func(context.Context, host.Guest, *Survey) error{l.surveyDomains, l.surveyNames, l.surveyVolumes} {
+	for _, look := range []func(context.Context, host.Guest, *Survey) error{l.surveyDomains, l.surveyCPU, l.surveyNames, l.surveyNetwork, l.surveyVolumes} {
 		if err := look(ctx, g, &s); err != nil {
 			return s, err
 		}
@@ -98,7 +98,8 @@ func (l *Local) surveyVolumes(ctx context.Context, g host.Guest, s *Survey) erro
 			}
 		}
 		s.Problems = append(s.Problems, room(g, group, volumes, disks)...)
-		s.Snapshots = append(s.Snapshots, snapshotRoom(group, volumes, disks)...)
+		one, another := snapshotRoom(group, volumes, disks)
+		s.Snapshots, s.Rounds = append(s.Snapshots, one...), append(s.Rounds, another...)
 	}
 	for _, d := range g.Disks {
 		if !known[d.Volume.Group] {

@@ -32,6 +32,7 @@ func TestKeepalived(t *testing.T) {
 	assert.Equal(t, `# Made by xenhost from the gateway of xenint; changes by hand are lost.
 global_defs {
 	router_id curacao
+	enable_script_security
 }
 vrrp_instance xenhost-xenint {
 	state BACKUP
@@ -54,6 +55,7 @@ vrrp_instance xenhost-xenint {
 	virtual_ipaddress_excluded {
 		2001:db8::fe/64 dev xenint
 	}
+	notify_master "/usr/sbin/conntrack --delete --orig-src 192.168.0.0/16" root root
 }
 `, curacao().Keepalived())
 	g := curacao()

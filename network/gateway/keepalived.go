@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -13,6 +14,11 @@ import (
 // There is one VRRP instance, which speaks the protocol of Self; addresses of
 // the other protocol move with it as "excluded" ones, which only means that
 // they are not in its advertisements.
+//
+// With bridge-nf-call-iptables a host also tracks what only crosses its bridge
+// on the way to the other one, without masquerading, and would go on so when it
+// takes over. So it forgets what comes from the guests then: conntrack of
+// /usr/sbin, for the network of the first IPv4 address.
 func (g Gateway) Keepalived() string {
 	var b strings.Builder
 	line := func(format string, a ...any) { fmt.Fprintf(&b, format+"\n", a...) }
@@ -41,6 +47,7 @@ func (g Gateway) Keepalived() string {
 	line("# Made by xenhost from the gateway of %s; changes by hand are lost.", g.Bridge)
 	line("global_defs {")
 	line("\trouter_id %s", g.Host)
+	line("\tenable_script_security") // which refuses a program that others than root can change
 	line("}")
 	line("vrrp_instance xenhost-%s {", g.Bridge)
 	line("\tstate BACKUP") // the election decides, also at the start
@@ -58,6 +65,9 @@ func (g Gateway) Keepalived() string {
 	block("track_interface", g.Uplinks)
 	block("virtual_ipaddress", spoken)
 	block("virtual_ipaddress_excluded", excluded)
+	if i := slices.IndexFunc(g.sorted(), func(a netip.Prefix) bool { return a.Addr().Is4() }); i >= 0 {
+		line("\tnotify_master \"/usr/sbin/conntrack --delete --orig-src %v\" root root", g.sorted()[i].Masked())
+	}
 	line("}")
 	return b.String()
 }

@@ -34,6 +34,7 @@ type Fake struct {
 	ours      network.State   // masquerades and guests; bridges are above
 	reserved  []uint16
 	listeners []listener
+	mtu       map[string]int
 	faults    []fault
 }
 
@@ -55,7 +56,7 @@ func New(opts *Options) *Fake {
 			Interfaces: []string{"eth2", "eth3"},
 		}
 	}
-	f := &Fake{bridges: map[string]*bridge{}, links: map[string]*link{}, free: map[string]bool{}, reserved: append([]uint16{22}, opts.Reserved...)}
+	f := &Fake{bridges: map[string]*bridge{}, links: map[string]*link{}, free: map[string]bool{}, mtu: map[string]int{}, reserved: append([]uint16{22}, opts.Reserved...)}
 	for _, b := range opts.Bridges {
 		f.Plant(b)
 	}

@@ -55,6 +55,7 @@ func TestManager(t *testing.T, site func(t *testing.T) Site) {
 		{"what no forward can be is invalid", suite.badForwards},
 		{"masquerades of each kind", suite.masquerades},
 		{"dom0 keeps its ports", suite.reserved},
+		{"an interface tells its MTU", suite.mtu},
 		{"a bridge must be there", suite.noBridge},
 		{"a refused change leaves the old part", suite.refused},
 		{"a plan is applied and then empty", suite.apply},

@@ -48,6 +48,13 @@ type Guest struct {
 	Rates    shaping.Policy   `json:"rates,omitzero"`
 	Throttle shaping.Throttle `json:"throttle,omitzero"`
 
+	// Moves says which moves the guest may make.
+	Moves MovePolicy `json:"moves,omitempty"`
+	// System is what the guest runs, where that is known: linux, netbsd, or
+	// another word, and its release, as "linux 4.19.17". Plans of live moves
+	// know which ones do not survive it.
+	System string `json:"system,omitempty"`
+
 	// Off is what Stop leaves: the guest is not started when the host boots.
 	Off bool `json:"off,omitempty"`
 	// Suspended, if it is not nil, keeps the guest from starting: see Suspend.
@@ -145,7 +152,11 @@ func (g Guest) Validate() error {
 	if err := g.Spec(g.Devices()).Validate(); err != nil {
 		errs = append(errs, err)
 	}
-	errs = append(errs, g.Rates.Validate(), g.Throttle.Validate(), g.Labels.Validate())
+	errs = append(errs, g.Rates.Validate(), g.Throttle.Validate(), g.Moves.validate(), g.Labels.Validate())
+	if g.System != "" {
+		_, _, err := ParseSystem(g.System)
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
 }
 

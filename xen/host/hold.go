@@ -21,9 +21,10 @@ import (
 //
 // Every verb of Host takes one for its time; a move keeps one on each host.
 type Hold struct {
-	h    *Host
-	id   uuid.UUID
-	file *os.File
+	h       *Host
+	id      uuid.UUID
+	file    *os.File
+	scratch string // "" until Scratch
 }
 
 // Hold takes the right to change a guest, or returns ErrBusy at once.
@@ -48,6 +49,9 @@ func (h *Host) Hold(id uuid.UUID) (*Hold, error) {
 // Release gives the right back. A second Release does nothing.
 func (l *Hold) Release() {
 	if l.file != nil {
+		if l.scratch != "" {
+			_ = os.RemoveAll(l.scratch) // the next Scratch does it else
+		}
 		l.file.Close()
 		l.file = nil
 	}

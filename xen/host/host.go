@@ -44,6 +44,8 @@ type Config struct {
 	Uplink shaping.Uplink
 	// Headroom is what the host keeps free when it takes guests in.
 	Headroom capacity.Headroom
+	// Peers is asked by Boot before it starts guests; nil is nobody.
+	Peers Peers
 	// Grace is how long Stop waits for a guest to power off; 0 is 60 s.
 	Grace time.Duration
 	// Log receives a line a change; nil is silent.
@@ -64,6 +66,7 @@ type Host struct {
 	owners   *owner.Store
 	base     network.State
 	uplink   shaping.Uplink
+	peers    Peers
 	claims   *capacity.Claims
 	headroom capacity.Headroom
 	grace    time.Duration
@@ -86,7 +89,7 @@ func New(c Config) *Host {
 		name: c.Name, domains: c.Domains, volumes: c.Volumes, network: c.Network, guard: c.Guard, shaping: c.Shaping, disks: c.DiskRates,
 		guests: definitions{dir: dir}, owners: owner.NewStore(dir, nil),
 		claims: capacity.NewClaims(filepath.Join(c.StateDir, "claims")), headroom: c.Headroom,
-		base: c.Base, uplink: c.Uplink, grace: c.Grace, log: c.Log.With("host", c.Name),
+		base: c.Base, uplink: c.Uplink, peers: c.Peers, grace: c.Grace, log: c.Log.With("host", c.Name),
 	}
 }
 

@@ -21,7 +21,8 @@ import (
 //
 // Refused: a definition that Validate refuses, a name that another guest here
 // has, a domain of that UUID or name that runs here, too little memory or
-// space, rates that the uplink here can not promise, and every volume of that name that is not this guest's (ErrForeign).
+// space, what Fits refuses, and every volume of that name that is not this
+// guest's (ErrForeign).
 func (l *Hold) Receive(ctx context.Context, g Guest, epoch uint64) (fresh map[string]bool, err error) {
 	if err := l.mayReceive(ctx, g); err != nil {
 		return nil, &Error{Op: "receive", Name: g.Name, Err: err}
@@ -58,7 +59,7 @@ func (l *Hold) mayReceive(ctx context.Context, g Guest) error {
 	if err := l.h.nameFree(g); err != nil {
 		return err
 	}
-	if err := l.h.checkRates(ctx, g); err != nil {
+	if err := l.h.Fits(ctx, g); err != nil {
 		return err
 	}
 	return l.h.domains.Check(ctx, g.Spec(g.Devices()))

@@ -37,6 +37,9 @@ const (
 // SnapshotName is the name of the snapshot that a move makes of this volume.
 func (d Disk) SnapshotName() string { return d.Volume.Name + snapshotSuffix }
 
+// NextSnapshotName is the name of the other one, with which it takes turns.
+func (d Disk) NextSnapshotName() string { return d.Volume.Name + nextSuffix }
+
 // Owns tells whether v carries the guest's mark.
 func (g Guest) Owns(v lvm.Volume) bool { return belongs(v, g.UUID) }
 

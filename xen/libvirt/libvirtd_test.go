@@ -34,8 +34,10 @@ func startLibvirtd(t *testing.T, dir string, like *exec.Cmd) *libvirtd {
 	d.start(t)
 	t.Cleanup(func() {
 		if t.Failed() {
-			said, _ := os.ReadFile(filepath.Join(dir, "log"))
-			t.Logf("libvirtd's log:\n%s", said)
+			for _, path := range []string{filepath.Join(dir, "log"), "/var/log/libvirt/libxl/libxl-driver.log"} {
+				said, _ := os.ReadFile(path)
+				t.Logf("the end of %s:\n%s", path, said[max(0, len(said)-20_000):])
+			}
 		}
 		_ = d.cmd.Process.Signal(syscall.SIGTERM)
 		select {

@@ -105,6 +105,10 @@ func look(l *rpc.Libvirt, one rpc.Domain) (dom xen.Domain, there bool, err error
 		return xen.Domain{}, false, absent(err)
 	}
 	_, _, memory, vcpus, cpuTime, err := l.DomainGetInfo(one)
+	if codeOf(explain(err)) == rpc.ErrInternalError {
+		dom.State = xen.Dying // Xen has no such domid any more, and libvirtd has not noticed
+		return dom, true, nil
+	}
 	if err != nil {
 		return xen.Domain{}, false, absent(err)
 	}

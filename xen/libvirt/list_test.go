@@ -49,6 +49,19 @@ func TestListWhileOneEnds(t *testing.T) {
 	}
 }
 
+// While a guest reboots libvirtd still has the domid that Xen has ended, and
+// says "internal error: libxl_domain_info failed for domain '12'".
+func TestListWhileOneReboots(t *testing.T) {
+	d, spec := startDaemon(t), testSpec(t)
+	d.domains = []guest{running(spec)}
+	d.answer = func(p uint32, _ []byte) (xdr, *rpc.Error, bool) {
+		return nil, &rpc.Error{Code: 1, Message: "internal error: libxl_domain_info failed for domain '2'"}, p == procInfo
+	}
+	got, err := d.driver().Lookup(t.Context(), spec.UUID)
+	require.NoError(t, err)
+	assert.Equal(t, xen.Domain{UUID: spec.UUID, ID: 2, Name: spec.Name, State: xen.Dying}, got)
+}
+
 // A PVH domain of 128 MiB, as it was recorded.
 func TestMemoryIsInWholeMiB(t *testing.T) {
 	assert.Equal(t, int64(128<<20), wholeMiB(131140))

@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"slices"
 
 	rpc "github.com/digitalocean/go-libvirt"
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
-	"github.com/xenhost/xenhost/xen/internal/verb"
 )
 
 // Insert implements xen.Media.
@@ -40,43 +37,15 @@ func (d *Driver) Eject(ctx context.Context, id uuid.UUID, dev string) error {
 // drive puts the image at path into a drive, or nothing, and reads it back.
 func (d *Driver) drive(ctx context.Context, op string, id uuid.UUID, dev, path string, valid func() error) error {
 	return d.onLive(ctx, op, id, func(dom xen.Domain) error {
-		now, err := d.config(ctx, dom)
-		switch {
-		case err != nil:
-			return err
-		case now.Type != xen.HVM:
-			return fmt.Errorf("a %s domain has no CD-ROM drive; attach the image as a read-only disk: %w", now.Type, errors.ErrUnsupported)
-		case !xen.ValidDrive(dev):
-			return verb.Refused("dev", dev, "is not hda to hdd")
-		}
-		if err := valid(); err != nil {
-			return err
-		}
-		if at := driveOf(now, dev); at < 0 {
-			return fmt.Errorf("it has no drive %s: %w", dev, fs.ErrNotExist)
-		}
-		x := drive(dev, path)
-		text, err := x.Marshal()
-		if err != nil {
-			return err
-		}
-		err = d.call(ctx, d.opts.Limits.Attach, func(l *rpc.Libvirt) error {
-			return l.DomainUpdateDeviceFlags(handle(dom), text, rpc.DomainDeviceModifyLive)
+		return d.verbs.Drive(ctx, id, dev, path, func() (xen.Spec, error) { return d.config(ctx, dom) }, valid, func() error {
+			x := drive(dev, path)
+			text, err := x.Marshal()
+			if err != nil {
+				return err
+			}
+			return d.call(ctx, d.opts.Limits.Attach, func(l *rpc.Libvirt) error {
+				return l.DomainUpdateDeviceFlags(handle(dom), text, rpc.DomainDeviceModifyLive)
+			})
 		})
-		if err != nil {
-			return err
-		}
-		if now, err = d.config(ctx, dom); err != nil {
-			return err
-		}
-		if at := driveOf(now, dev); at < 0 || now.Disks[at].Path != path {
-			return errors.New("libvirt did it, and the drive is not as it should be")
-		}
-		d.verbs.Log.InfoContext(ctx, "drive changed", "uuid", id, "dev", dev, "path", path)
-		return nil
 	})
-}
-
-func driveOf(spec xen.Spec, dev string) int {
-	return slices.IndexFunc(spec.Disks, func(x xen.Disk) bool { return x.Dev == dev && x.CDROM })
 }

@@ -92,11 +92,25 @@ func (s *suite) saved(t *testing.T) {
 		refused(t, err, "restore", fs.ErrExist)
 		goesOn(t)
 	})
-	s.run(t, "save", func(t *testing.T) {
+	save := func(t *testing.T) {
+		*keep = image{}
 		require.NoError(t, d.Save(t.Context(), spec.UUID, keep, nil))
 		s.gone(t, spec.UUID)
 		assert.Equal(t, free, s.free(t), "memory is back")
-	})
+	}
+	restore := func(t *testing.T) {
+		back, err := d.Restore(t.Context(), spec, keep.reader(), &xen.RestoreOptions{Paused: true})
+		require.NoError(t, err)
+		assert.Greater(t, back.ID, first.ID)
+		assert.Equal(t, back.ID, s.sees(t, spec.UUID, xen.Paused).ID)
+		s.is(t, spec)
+		require.NoError(t, s.d.Unpause(t.Context(), spec.UUID))
+		first = back
+		goesOn(t)
+	}
+	s.run(t, "save", save)
+	s.run(t, "restore", restore)
+	s.run(t, "save again", save)
 	for name, r := range map[string]func() io.Reader{
 		"restore of half":         func() io.Reader { return io.LimitReader(keep.reader(), keep.size/2) },
 		"restore of no save file": func() io.Reader { return strings.NewReader(strings.Repeat("no save file\n", 100)) },
@@ -115,16 +129,7 @@ func (s *suite) saved(t *testing.T) {
 			assert.Equal(t, free, s.free(t), "nothing is left behind")
 		})
 	}
-	s.run(t, "restore", func(t *testing.T) {
-		back, err := d.Restore(t.Context(), spec, keep.reader(), &xen.RestoreOptions{Paused: true})
-		require.NoError(t, err)
-		assert.Greater(t, back.ID, first.ID)
-		assert.Equal(t, back.ID, s.sees(t, spec.UUID, xen.Paused).ID)
-		s.is(t, spec)
-		require.NoError(t, s.d.Unpause(t.Context(), spec.UUID))
-		first = back
-		goesOn(t)
-	})
+	s.run(t, "restore again", restore)
 }
 
 type brokenReader struct{}

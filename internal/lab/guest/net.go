@@ -41,7 +41,12 @@ func bringUp(a arguments) error {
 	if err := linkUp(s, "eth0"); err != nil || !a.gw.IsValid() {
 		return err
 	}
-	return defaultRoute(s, a.gw)
+	if !a.ip.Contains(a.gw) { // as of a routed guest
+		if err := route(s, a.gw, netip.Addr{}); err != nil {
+			return err
+		}
+	}
+	return route(s, netip.IPv4Unspecified(), a.gw)
 }
 
 func linkUp(s int, name string) error {
@@ -62,17 +67,25 @@ type rtentry struct {
 	_                  uint64
 	_                  uintptr
 	metric             int16
-	dev                uintptr
+	dev                *byte
 	mtu, window        uint64
 	irtt               uint16
 }
 
-func defaultRoute(s int, gw netip.Addr) error {
+// route leads everywhere by way of a gateway, or to a host that is on eth0.
+func route(s int, to, gw netip.Addr) error {
 	any4 := unix.RawSockaddrInet4{Family: unix.AF_INET}
-	r := rtentry{dst: any4, gateway: any4, mask: any4, flags: unix.RTF_UP | unix.RTF_GATEWAY}
-	r.gateway.Addr = gw.As4()
+	r := rtentry{dst: any4, gateway: any4, mask: any4, flags: unix.RTF_UP}
+	r.dst.Addr = to.As4()
+	if gw.IsValid() {
+		r.flags |= unix.RTF_GATEWAY
+		r.gateway.Addr = gw.As4()
+	} else {
+		r.flags |= unix.RTF_HOST
+		r.dev = &[]byte("eth0\x00")[0]
+	}
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(s), unix.SIOCADDRT, uintptr(unsafe.Pointer(&r))); errno != 0 {
-		return os.NewSyscallError("default route", errno)
+		return os.NewSyscallError("route to "+to.String(), errno)
 	}
 	return nil
 }

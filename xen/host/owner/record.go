@@ -50,6 +50,8 @@ type Record struct {
 	// Fenced its domain is not stopped by us, and its toolstack may let it run
 	// on after Fenced was written, until it has given the domain away.
 	Live bool `json:"live,omitempty"`
+	// Override is the word of an operator that ended a move on this host alone.
+	Override Override `json:"override,omitzero"`
 	// Since is when this state began. It is for people; nothing is decided by it.
 	Since time.Time `json:"since"`
 }
@@ -59,6 +61,9 @@ var ErrNotOwner = errors.New("this host does not own the guest")
 
 // ErrTransition: the change of the record would break the rules of a hand-over.
 var ErrTransition = errors.New("not a legal change of the owner record")
+
+// ErrOverride: an operator's word does not fit what it should end.
+var ErrOverride = errors.New("not an override of this move")
 
 // MayRun tells whether this host may start the guest: nil, or ErrNotOwner with
 // the reason and what to do.
@@ -94,11 +99,13 @@ func (s State) next() []State {
 	case Released, Aborted:
 		return []State{Receiving}
 	case Receiving:
-		return []State{Ready, Aborted}
+		// Receiving: another try by the same host. It can not have given up in a
+		// move of which the copy was never Ready here.
+		return []State{Ready, Aborted, Receiving}
 	case Ready:
 		return []State{Committed, Aborted}
 	case Committed:
-		return []State{Running}
+		return []State{Running, Fenced} // Fenced: an override on the other host has a newer epoch
 	}
 	return nil
 }
@@ -109,7 +116,7 @@ func (r Record) Check(to Record) error {
 	refuse := func(why string) error {
 		return fmt.Errorf("%w: %s (epoch %d) to %s (epoch %d): %s", ErrTransition, r.State, r.Epoch, to.State, to.Epoch, why)
 	}
-	same := r.State == to.State && r.Epoch == to.Epoch && r.Peer == to.Peer && r.Move == to.Move && r.Live == to.Live
+	same := r.State == to.State && r.Epoch == to.Epoch && r.Peer == to.Peer && r.Move == to.Move && r.Live == to.Live && r.Override == to.Override
 	switch {
 	case to.UUID == uuid.Nil:
 		return refuse("no UUID")
@@ -121,6 +128,8 @@ func (r Record) Check(to Record) error {
 		return refuse("the epoch would go back")
 	case !slices.Contains(r.State.next(), to.State):
 		return refuse("no such step")
+	case r.overridden(to) != "":
+		return refuse(r.overridden(to))
 	}
 	inMove := to.Peer != "" && to.Move != uuid.Nil
 	switch to.State {
@@ -140,12 +149,16 @@ func (r Record) Check(to Record) error {
 		return refuse("a lifted fence needs a new epoch")
 	case to.State == Receiving && (r.State == Fenced || r.State == Released) && to.Epoch <= r.Epoch:
 		return refuse("what was handed away comes back with a new epoch only")
+	case r.State == Receiving && to.State == Receiving && to.Peer != r.Peer:
+		return refuse("another host's move is under way")
 	case r.inMove() && to.inMove() && to.State != Receiving && (to.Move != r.Move || to.Peer != r.Peer):
 		return refuse("another move is under way")
 	case r.inMove() && r.Move == to.Move && r.Live != to.Live:
 		return refuse("a move does not become another kind of move")
 	case to.Live && !to.inMove():
 		return refuse("only a move is live")
+	case r.epochOfOverride(to):
+		return nil
 	case to.State != Fenced && to.State != Receiving && r.State != Fenced && r.State != "" && to.Epoch != r.Epoch:
 		return refuse("the epoch changes only when the owner does")
 	}
