@@ -56,5 +56,6 @@
 //     host or its toolstack dies while the guest is suspended. No write that the
 //     guest was told is on the disk is lost with it.
 //   - A copy that Resume takes back begins again. One that was only cut off from
-//     its target is gone on with by the next move.
+//     its target is gone on with: by the move itself if it has Options.Redial,
+//     else by the next one.
 package migrate
