@@ -73,6 +73,7 @@
 //	Running twice, or Committed with a lower epoch than Running
 //	                                   yield: the lower epoch gives in
 //	Running, Released|Aborted|none     nothing
+//	Running|Prepared, Replica          nothing, or back: a replica is none of a move
 //	anything else                      ErrConflict: a person decides, nothing is started
 //
 // Where the other host is dead for ever, an operator can vouch for it by name:
