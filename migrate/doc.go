@@ -61,7 +61,8 @@
 //     host or its toolstack dies while the guest is suspended. No write that the
 //     guest was told is on the disk is lost with it.
 //   - A copy that Resume takes back begins again. One that was only cut off from
-//     its target is gone on with by the next move.
+//     its target is gone on with: by the move itself if it has Options.Redial,
+//     else by the next one.
 //   - That the neighbours of a guest on a bridge learn at once where it is now:
 //     gateway.Announce tells them, called on the target by Options.AfterStart.
 //   - A reading of the ledger before the guest leaves: see Options.BeforeStop.
