@@ -26,6 +26,7 @@ const (
 
 	verbHold     = "hold" // the hold lasts as long as this call's stream
 	verbObserve  = "hold.observe"
+	verbClaim    = "hold.claim"
 	verbPut      = "hold.put"
 	verbUp       = "hold.start"
 	verbDown     = "hold.stop"
@@ -78,6 +79,10 @@ type provisionArgs struct {
 	Guest   host.Guest `json:"guest"`
 	Stopped bool       `json:"stopped,omitempty"`
 	Images  []string   `json:"images,omitempty"` // Disk.Dev of each image that follows
+}
+
+type claimArgs struct {
+	Token uint64 `json:"token"`
 }
 
 type promoteArgs struct {

@@ -22,7 +22,7 @@ func (m *move) compare(ctx context.Context, dev string) (asked int64, err error)
 	defer cancel()
 	r, w := io.Pipe()
 	told := make(chan error, 1)
-	out := &counter{w: limited(ctx, w, m.pace)}
+	out := &counter{w: m.pace.Writer(ctx, w)}
 	go func() {
 		err := m.pair.Target.Hashes(ctx, dev, key, out)
 		w.CloseWithError(err) // nil is EOF, behind the last hash

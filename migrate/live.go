@@ -136,7 +136,7 @@ func (m *move) memory(ctx context.Context) error {
 	toTarget := struct {
 		io.Reader
 		io.Writer
-	}{target, limited(ctx, target, m.pace)}
+	}{target, m.pace.Writer(ctx, target)}
 	err := relay.Join(ctx, source, toTarget, relay.Gate{Ready: m.ready, Go: m.given, Runs: m.runs}, nil)
 	if err != nil {
 		cancel() // before the pipes end: a copy that is complete shall stay

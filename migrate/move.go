@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/xenhost/xenhost/internal/pace"
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/migrate/handover"
 	"github.com/xenhost/xenhost/xen/host/owner"
@@ -39,28 +40,46 @@ func (p *Plan) Run(ctx context.Context) (Report, error) {
 type move struct {
 	plan   *Plan
 	pair   handover.Pair
-	pace   *pace // of all that is sent
+	grip   *grip
+	pace   *pace.Limit // of all that is sent
 	s, t   owner.Record
 	report Report
 	downAt time.Time // when the guest was asked to stop
 }
 
 func (m *move) run(ctx context.Context) error {
+	ctx, grip, err := grasp(ctx, m.plan.opts.Locker, m.plan.Guest.UUID)
+	if err != nil {
+		return err
+	}
+	m.grip = grip
+	return grip.let(ctx, m.held(ctx))
+}
+
+// held is run with the lock of the guest.
+func (m *move) held(ctx context.Context) error {
 	pair, err := openPair(ctx, m.plan.from, m.plan.to, m.plan.Guest.UUID)
 	if err != nil {
 		return err
 	}
 	defer closePair(pair)
 	m.pair = pair
-	m.pair.Before = func(s handover.Step) error { return m.step(s, true) }
-
+	m.pair.Before = func(s handover.Step) error {
+		if err := m.step(s, true); err != nil {
+			return err
+		}
+		return m.grip.before(ctx, s)
+	}
+	if err := m.grip.claim(ctx, pair); err != nil {
+		return err
+	}
 	now, s, t, err := look(ctx, pair)
 	if err != nil {
 		return err
 	}
 	m.s, m.t = s.Record, t.Record
 	now.from, now.to, now.opts, now.Mode = m.plan.from, m.plan.to, m.plan.opts, m.plan.Mode
-	m.plan, m.pace = now, newPace(now.opts.Limit)
+	m.plan, m.pace = now, pace.New(now.opts.Limit)
 	if err := m.plan.may(); err != nil {
 		return err
 	}

@@ -94,6 +94,10 @@ func (s *remoteSide) Observe(ctx context.Context) (seen handover.Seen, err error
 	return seen, err
 }
 
+func (s *remoteSide) Claim(ctx context.Context, token uint64) error {
+	return s.do(ctx, verbClaim, claimArgs{token}, nil)
+}
+
 func (s *remoteSide) Put(ctx context.Context, r owner.Record) error {
 	return s.do(ctx, verbPut, r, nil)
 }

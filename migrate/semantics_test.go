@@ -149,10 +149,10 @@ func TestCancel(t *testing.T) {
 // TestPlanRefuses: everything that stands in the way is said at once, and
 // nothing is changed.
 func TestPlanRefuses(t *testing.T) {
-	w, ctx := newWorld(t, &migratetest.Options{Memory: 128 << 20, Group: lvmtest.GroupSpec{Name: "guests", Size: 8 << 20, Extent: 1 << 20}}), t.Context()
+	w, ctx := newWorld(t, &migratetest.Options{Memory: 320 << 20, Group: lvmtest.GroupSpec{Name: "guests", Size: 8 << 20, Extent: 1 << 20}}), t.Context()
 	big := w.Guest("big", 5<<20)
 	big.Memory = 100 << 20
-	_, err := w.Host("islay").Provision(ctx, big, nil)
+	_, err := w.Provision(ctx, "islay", big)
 	require.NoError(t, err)
 	same := w.Guest("web1", 1<<20) // another one of that name
 	same.Disks[0].Volume.Name = "other"

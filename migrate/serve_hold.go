@@ -172,6 +172,12 @@ func change(ctx context.Context, side *handover.Local, req request) (any, error)
 			return nil, err
 		}
 		return nil, side.Put(ctx, r)
+	case verbClaim:
+		a, err := args[claimArgs](req)
+		if err != nil {
+			return nil, err
+		}
+		return nil, side.Claim(ctx, a.Token)
 	case verbReceive:
 		a, err := args[receiveArgs](req)
 		if err != nil {

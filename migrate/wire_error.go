@@ -40,6 +40,7 @@ func codes() []struct {
 		{"busy", host.ErrBusy},
 		{"invalid", host.ErrInvalid},
 		{"foreign", host.ErrForeign},
+		{"stale", host.ErrStale},
 		{"never-live", host.ErrNeverLive},
 		{"not-owner", owner.ErrNotOwner},
 		{"override", owner.ErrOverride},

@@ -88,6 +88,9 @@ func (l *Local) Observe(ctx context.Context) (Seen, error) {
 	return s, nil
 }
 
+// Claim implements Keeper.
+func (l *Local) Claim(_ context.Context, token uint64) error { return l.hold.Claim(token) }
+
 // Put implements Keeper.
 func (l *Local) Put(_ context.Context, r owner.Record) error { return l.hold.SetRecord(r) }
 

@@ -30,6 +30,9 @@ type Keeper interface {
 	Host() string
 	// Observe looks at everything that a decision may rest on.
 	Observe(ctx context.Context) (Seen, error)
+	// Claim says with which fencing token of a fleet's lock the guest is held;
+	// host.ErrStale refuses one that is lower than one before.
+	Claim(ctx context.Context, token uint64) error
 	// Put writes the owner record durably, or owner.ErrTransition.
 	Put(ctx context.Context, r owner.Record) error
 	// Start starts the guest if the record and the volumes allow it; one that

@@ -9,6 +9,7 @@ import (
 
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/host"
+	"github.com/xenhost/xenhost/xen/host/capacity"
 )
 
 // Survey implements Target.
@@ -31,8 +32,16 @@ func (s *Survey) problem(format string, a ...any) {
 
 // surveyDomains asks the hypervisor: memory, names, kernel, bridges.
 func (l *Local) surveyDomains(ctx context.Context, g host.Guest, s *Survey) error {
-	if err := l.host.Domains().Check(ctx, g.Spec(g.Devices())); err != nil {
-		s.problem("%v", err)
+	check := l.host.Domains().Check(ctx, g.Spec(g.Devices()))
+	if check == nil { // what is free may be promised
+		left, err := l.host.Capacity(ctx)
+		if err != nil {
+			return err
+		}
+		_, check = left.Receive(capacity.Need{Memory: g.Need().Memory})
+	}
+	if check != nil {
+		s.problem("%v", check)
 	}
 	if _, err := l.host.Migrator(); err != nil {
 		s.Live = append(s.Live, err.Error())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/xenhost/xenhost/migrate/blockcopy"
 	"github.com/xenhost/xenhost/xen/host"
@@ -88,7 +89,7 @@ func (r *run) push(ctx context.Context, d host.Disk, opts *blockcopy.PushOptions
 		return report, err
 	}
 	if r.opts.Limit != nil {
-		conn = limited{conn, ctx, r.opts.Limit}
+		conn = paced{conn, r.opts.Limit.pace.Writer(ctx, conn)}
 	}
 	report, err = blockcopy.Push(ctx, conn, device, d.Dev, opts)
 	r.report.Sent += report.Sent
@@ -97,6 +98,15 @@ func (r *run) push(ctx context.Context, d host.Disk, opts *blockcopy.PushOptions
 	}
 	return report, err
 }
+
+// paced is a connection whose writes wait for a limit.
+type paced struct {
+	io.ReadWriteCloser
+	to io.Writer
+}
+
+// Write implements io.Writer.
+func (c paced) Write(p []byte) (int, error) { return c.to.Write(p) }
 
 func (r *run) note(format string, a ...any) {
 	r.report.Notes = append(r.report.Notes, fmt.Sprintf(format, a...))

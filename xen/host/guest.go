@@ -17,15 +17,22 @@ import (
 // Guest is what a guest should be: domain, volumes, ports, forwards and rates. It is
 // kept as one file a guest, and it is all that travels in a move.
 type Guest struct {
-	UUID    uuid.UUID `json:"uuid"` // the identity; Provision makes one if it is zero
-	Name    string    `json:"name"` // unique on its host; see xen.ValidName
-	Type    xen.Type  `json:"type"` // "" is PVH
-	Memory  int64     `json:"memory"`
-	VCPUs   int       `json:"vcpus"` // 0 is 1
-	Kernel  string    `json:"kernel"`
-	Ramdisk string    `json:"ramdisk,omitempty"`
-	Cmdline string    `json:"cmdline,omitempty"`
-	TSCMode string    `json:"tsc_mode,omitempty"`
+	UUID   uuid.UUID `json:"uuid"` // the identity; Provision makes one if it is zero
+	Name   string    `json:"name"` // unique on its host; see xen.ValidName
+	Type   xen.Type  `json:"type"` // "" is PVH
+	Memory int64     `json:"memory"`
+	VCPUs  int       `json:"vcpus"` // 0 is 1
+	// MaxMemory and MaxVCPUs are how far ChangePlan can go while the guest runs;
+	// 0 is no further than it has. Weight and Cap are its share of the CPUs, as
+	// xen.Spec has them.
+	MaxMemory int64  `json:"max_memory,omitempty"`
+	MaxVCPUs  int    `json:"max_vcpus,omitempty"`
+	Weight    int    `json:"weight,omitempty"`
+	Cap       int    `json:"cap,omitempty"`
+	Kernel    string `json:"kernel"`
+	Ramdisk   string `json:"ramdisk,omitempty"`
+	Cmdline   string `json:"cmdline,omitempty"`
+	TSCMode   string `json:"tsc_mode,omitempty"`
 	// OnReboot and OnCrash are what follows when the guest does so: "restart",
 	// "destroy" (it stays off until it is started, or the host boots), or
 	// "preserve" (its domain stays for whoever wants to look). Empty is restart
@@ -50,6 +57,10 @@ type Guest struct {
 
 	// Off is what Stop leaves: the guest is not started when the host boots.
 	Off bool `json:"off,omitempty"`
+	// Suspended, if it is not nil, keeps the guest from starting: see Suspend.
+	Suspended *Suspension `json:"suspended,omitempty"`
+	// Labels are the caller's own notes; they travel with the guest.
+	Labels Labels `json:"labels,omitempty"`
 	// Order says when Boot starts the guest: lower ones first, equal ones by
 	// name.
 	Order int `json:"order,omitempty"`
@@ -89,6 +100,7 @@ func (g Guest) Spec(paths map[lvm.ID]string) xen.Spec {
 		Name: g.Name, UUID: g.UUID, Type: g.Type, Memory: g.Memory, VCPUs: g.VCPUs,
 		Kernel: g.Kernel, Ramdisk: g.Ramdisk, Cmdline: g.Cmdline, TSCMode: g.TSCMode,
 		OnReboot: g.OnReboot, OnCrash: g.OnCrash,
+		MaxMemory: g.MaxMemory, MaxVCPUs: g.MaxVCPUs, Weight: g.Weight, Cap: g.Cap,
 	}
 	for _, d := range g.Disks {
 		s.Disks = append(s.Disks, xen.Disk{Dev: d.Dev, Path: paths[d.Volume]})
@@ -140,7 +152,7 @@ func (g Guest) Validate() error {
 	if err := g.Spec(g.Devices()).Validate(); err != nil {
 		errs = append(errs, err)
 	}
-	errs = append(errs, g.Rates.Validate(), g.Throttle.Validate(), g.Moves.validate())
+	errs = append(errs, g.Rates.Validate(), g.Throttle.Validate(), g.Moves.validate(), g.Labels.Validate())
 	if g.System != "" {
 		_, _, err := ParseSystem(g.System)
 		errs = append(errs, err)

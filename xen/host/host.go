@@ -12,6 +12,7 @@ import (
 	"github.com/xenhost/xenhost/shaping"
 	"github.com/xenhost/xenhost/shaping/diskrate"
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/host/capacity"
 	"github.com/xenhost/xenhost/xen/host/owner"
 )
 
@@ -43,6 +44,8 @@ type Config struct {
 	Uplink shaping.Uplink
 	// Peers is asked by Boot before it starts guests; nil is nobody.
 	Peers Peers
+	// Headroom is what the host keeps free when it takes guests in.
+	Headroom capacity.Headroom
 	// Grace is how long Stop waits for a guest to power off; 0 is 60 s.
 	Grace time.Duration
 	// Log receives a line a change; nil is silent.
@@ -52,20 +55,22 @@ type Config struct {
 // Host is a Xen host and its guests. It is safe for concurrent use, also by
 // several processes: each guest is held by one operation at a time.
 type Host struct {
-	name    string
-	domains xen.Domains
-	volumes lvm.Manager
-	network network.Manager
-	guard   guard.Manager
-	shaping shaping.Manager
-	disks   diskrate.Manager
-	guests  definitions
-	owners  *owner.Store
-	base    network.State
-	uplink  shaping.Uplink
-	peers   Peers
-	grace   time.Duration
-	log     *slog.Logger
+	name     string
+	domains  xen.Domains
+	volumes  lvm.Manager
+	network  network.Manager
+	guard    guard.Manager
+	shaping  shaping.Manager
+	disks    diskrate.Manager
+	guests   definitions
+	owners   *owner.Store
+	base     network.State
+	uplink   shaping.Uplink
+	peers    Peers
+	claims   *capacity.Claims
+	headroom capacity.Headroom
+	grace    time.Duration
+	log      *slog.Logger
 }
 
 // New composes a host. Nothing is read or changed before the first verb.
@@ -83,6 +88,7 @@ func New(c Config) *Host {
 	return &Host{
 		name: c.Name, domains: c.Domains, volumes: c.Volumes, network: c.Network, guard: c.Guard, shaping: c.Shaping, disks: c.DiskRates,
 		guests: definitions{dir: dir}, owners: owner.NewStore(dir, nil),
+		claims: capacity.NewClaims(filepath.Join(c.StateDir, "claims")), headroom: c.Headroom,
 		base: c.Base, uplink: c.Uplink, peers: c.Peers, grace: c.Grace, log: c.Log.With("host", c.Name),
 	}
 }

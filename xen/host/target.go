@@ -27,9 +27,12 @@ func (l *Hold) Receive(ctx context.Context, g Guest, epoch uint64) (fresh map[st
 	if err := l.mayReceive(ctx, g); err != nil {
 		return nil, &Error{Op: "receive", Name: g.Name, Err: err}
 	}
-	if err := l.h.guests.put(g, incoming); err != nil {
-		return nil, err
+	// Its definition and record are what keeps the room from here on.
+	claim, err := l.h.admit(ctx, g, "receive", true, func() error { return l.h.guests.put(g, incoming) })
+	if err != nil {
+		return nil, &Error{Op: "receive", Name: g.Name, Err: err}
 	}
+	defer claim.Release()
 	fresh = make(map[string]bool, len(g.Disks))
 	for _, d := range g.Disks {
 		if fresh[d.Dev], err = l.receiveDisk(ctx, d, epoch); err != nil {
