@@ -31,6 +31,7 @@ const (
 	verbUp       = "hold.start"
 	verbDown     = "hold.stop"
 	verbSum      = "hold.sum"
+	verbSample   = "hold.sample"
 	verbSnapshot = "hold.snapshot"
 	verbChanged  = "hold.changed"
 	verbSend     = "hold.send" // answered by bulk data, then the reply

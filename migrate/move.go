@@ -211,6 +211,9 @@ func (m *move) cold(ctx context.Context) error {
 	if err := m.verify(ctx); err != nil {
 		return err
 	}
+	if err := m.sameShared(ctx); err != nil {
+		return err
+	}
 	ready := m.t
 	ready.State = owner.Ready
 	if err := m.pair.Put(ctx, handover.Ready, target, &m.t, ready); err != nil {

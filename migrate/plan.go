@@ -49,7 +49,8 @@ type Plan struct {
 	// moves live may miss it there.
 	Unchecked []string `json:"unchecked,omitempty"`
 	// Downtime is the part of it that the hosts need, estimated; the guest's
-	// own power-off and boot come on top. Basis says what it rests on.
+	// own power-off and boot come on top, but in a live move. Basis says what it
+	// rests on.
 	Downtime time.Duration `json:"downtime"`
 	Basis    string        `json:"basis"`
 

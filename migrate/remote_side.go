@@ -114,6 +114,11 @@ func (s *remoteSide) Sum(ctx context.Context, dev string) (sum [sha256.Size]byte
 	return sum, err
 }
 
+func (s *remoteSide) Sample(ctx context.Context, dev string) (sum [sha256.Size]byte, err error) {
+	err = s.do(ctx, verbSample, diskArgs{dev}, &sum)
+	return sum, err
+}
+
 func (s *remoteSide) Snapshot(ctx context.Context) error { return s.do(ctx, verbSnapshot, nil, nil) }
 
 func (s *remoteSide) Changed(ctx context.Context, dev string) (changed int64, err error) {

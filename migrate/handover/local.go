@@ -119,6 +119,14 @@ func (l *Local) Sum(ctx context.Context, dev string) (sum [sha256.Size]byte, err
 	return blockcopy.Sum(ctx, device, device.Size())
 }
 
+// Sample implements Keeper.
+func (l *Local) Sample(_ context.Context, dev string) (sum [sha256.Size]byte, err error) {
+	if err := l.must(owner.Prepared, owner.Receiving); err != nil {
+		return sum, err
+	}
+	return l.hold.Sample(dev)
+}
+
 // disk finds a disk of the guest by its name inside the guest.
 func (l *Local) disk(dev string) (host.Disk, error) {
 	g, err := l.hold.Definition()

@@ -46,6 +46,8 @@ type Keeper interface {
 	// Reread is the SHA-256 of some extents of a disk, read again from the
 	// volume.
 	Reread(ctx context.Context, dev string, extents []lvm.Extent) ([sha256.Size]byte, error)
+	// Sample is host.Hold.Sample of a shared disk, when nobody writes it.
+	Sample(ctx context.Context, dev string) ([sha256.Size]byte, error)
 	// Sum is the SHA-256 of a disk, read again from the volume.
 	Sum(ctx context.Context, dev string) ([sha256.Size]byte, error)
 }

@@ -117,8 +117,15 @@ func (w *World) look(ctx context.Context, id uuid.UUID) (all []status, err error
 				errs = append(errs, fmt.Errorf("guest %s runs on %s and on %s", id, running, m.Name))
 			}
 			running = m.Name
-			if len(s.Volumes) > 0 {
-				last, err := Records(s.Volumes[0].Path, id)
+			path := ""
+			switch {
+			case len(s.Volumes) > 0:
+				path = s.Volumes[0].Path
+			case len(s.Guest.Shared) > 0:
+				path = s.Guest.Shared[0].Path
+			}
+			if path != "" {
+				last, err := Records(path, id)
 				if err != nil || last < acked {
 					errs = append(errs, fmt.Errorf("guest %s runs on %s with %d records, %d were acknowledged: %w", id, m.Name, last, acked, err))
 				}

@@ -51,6 +51,9 @@ func (l *Hold) snapshotFor(ctx context.Context, peer string, run uuid.UUID, room
 	if err == nil {
 		_, err = l.h.activate(ctx, g)
 	}
+	if err == nil && len(g.Shared) > 0 {
+		err = fmt.Errorf("%w: shared disks are in no replica", errors.ErrUnsupported)
+	}
 	if err != nil {
 		return g, nil, err
 	}
