@@ -12,6 +12,9 @@
 //	g, err := h.Provision(ctx, host.Guest{Name: "web1", ...}, nil) // lvcreate, iptables-restore, xl create
 //	how, err := h.Stop(ctx, g.UUID)                                // xl shutdown
 //	err = h.Start(ctx, g.UUID)                                     // xl create
+//	how, err = h.Suspend(ctx, g.UUID, "not paid")                  // xl shutdown, and no start until Unsuspend
+//	changes, err := h.ChangePlan(ctx, g.UUID, plan, nil)           // xl mem-set, vcpu-set, sched-credit2, lvextend, config-update
+//	err = h.Reinstall(ctx, g.UUID, &host.ProvisionOptions{...})    // lvremove, lvcreate, xl create
 //	err = h.Terminate(ctx, g.UUID)                                 // xl destroy, lvremove
 //
 // Two functions are for the process that stays, as agent run does: Boot after
@@ -34,6 +37,13 @@
 //
 // One operation at a time: each verb holds the guest by an flock, which ends
 // with the process. ErrBusy tells that another operation has it now.
+//
+// # What is promised
+//
+// Provision, Receive and ChangePlan claim what they will need before they take any
+// of it, and are refused if it is not there: see package capacity. What a guest was
+// sold stays its own while it is off. Packages image and seed have what disks are
+// made from, package billing has the verbs with an order's number.
 //
 // # What runs all the time
 //
