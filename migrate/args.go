@@ -6,6 +6,7 @@ import (
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/migrate/blockcopy"
 	"github.com/xenhost/xenhost/migrate/handover"
+	"github.com/xenhost/xenhost/migrate/replica"
 	"github.com/xenhost/xenhost/xen/host"
 )
 
@@ -25,10 +26,12 @@ const (
 
 	verbHold     = "hold" // the hold lasts as long as this call's stream
 	verbObserve  = "hold.observe"
+	verbClaim    = "hold.claim"
 	verbPut      = "hold.put"
 	verbUp       = "hold.start"
 	verbDown     = "hold.stop"
 	verbSum      = "hold.sum"
+	verbSample   = "hold.sample"
 	verbSnapshot = "hold.snapshot"
 	verbChanged  = "hold.changed"
 	verbSend     = "hold.send" // answered by bulk data, then the reply
@@ -50,6 +53,14 @@ const (
 	verbAccept   = "hold.accept" // then bulk data
 	verbDiscard  = "hold.discard"
 	verbAdopt    = "hold.adopt"
+
+	verbPromote = "replica.promote"
+	verbKept    = "replica.kept"
+	verbKeep    = "replica.keep" // kept as long as this call's stream
+	verbBegin   = "replica.begin"
+	verbPush    = "replica.push" // then the stream is a connection of blockcopy
+	verbConfirm = "replica.commit"
+	verbCopySum = "replica.sum"
 )
 
 type helloArgs struct {
@@ -69,6 +80,16 @@ type provisionArgs struct {
 	Guest   host.Guest `json:"guest"`
 	Stopped bool       `json:"stopped,omitempty"`
 	Images  []string   `json:"images,omitempty"` // Disk.Dev of each image that follows
+}
+
+type claimArgs struct {
+	Token uint64 `json:"token"`
+}
+
+type promoteArgs struct {
+	UUID    uuid.UUID              `json:"uuid"`
+	Proof   replica.Proof          `json:"proof"`
+	Options replica.PromoteOptions `json:"options"`
 }
 
 type diskArgs struct {

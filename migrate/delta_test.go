@@ -23,7 +23,7 @@ const bigDisk = 16 << 20
 // the records that it writes.
 func newBigWorld(t *testing.T) world {
 	t.Helper()
-	w, err := migratetest.NewWorld(t.TempDir(), nil)
+	w, err := migratetest.NewWorld(folder(t), nil)
 	require.NoError(t, err)
 	t.Cleanup(w.Close)
 	def := w.Guest("web1", 1<<20)

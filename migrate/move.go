@@ -40,6 +40,7 @@ func (p *Plan) Run(ctx context.Context) (Report, error) {
 type move struct {
 	plan   *Plan
 	pair   handover.Pair
+	grip   *grip
 	pace   *pace.Limit // of all that is sent
 	s, t   owner.Record
 	report Report
@@ -47,14 +48,31 @@ type move struct {
 }
 
 func (m *move) run(ctx context.Context) error {
+	ctx, grip, err := grasp(ctx, m.plan.opts.Locker, m.plan.Guest.UUID)
+	if err != nil {
+		return err
+	}
+	m.grip = grip
+	return grip.let(ctx, m.held(ctx))
+}
+
+// held is run with the lock of the guest.
+func (m *move) held(ctx context.Context) error {
 	pair, err := openPair(ctx, m.plan.from, m.plan.to, m.plan.Guest.UUID)
 	if err != nil {
 		return err
 	}
 	defer closePair(pair)
 	m.pair = pair
-	m.pair.Before = func(s handover.Step) error { return m.step(s, true) }
-
+	m.pair.Before = func(s handover.Step) error {
+		if err := m.step(s, true); err != nil {
+			return err
+		}
+		return m.grip.before(ctx, s)
+	}
+	if err := m.grip.claim(ctx, pair); err != nil {
+		return err
+	}
 	now, s, t, err := look(ctx, pair)
 	if err != nil {
 		return err
@@ -191,6 +209,9 @@ func (m *move) cold(ctx context.Context) error {
 		return err
 	}
 	if err := m.verify(ctx); err != nil {
+		return err
+	}
+	if err := m.sameShared(ctx); err != nil {
 		return err
 	}
 	ready := m.t

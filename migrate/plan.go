@@ -13,6 +13,7 @@ import (
 
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/migrate/handover"
+	"github.com/xenhost/xenhost/migrate/lock"
 	"github.com/xenhost/xenhost/xen/host"
 	"github.com/xenhost/xenhost/xen/host/owner"
 )
@@ -48,7 +49,8 @@ type Plan struct {
 	// moves live may miss it there.
 	Unchecked []string `json:"unchecked,omitempty"`
 	// Downtime is the part of it that the hosts need, estimated; the guest's
-	// own power-off and boot come on top. Basis says what it rests on.
+	// own power-off and boot come on top, but in a live move. Basis says what it
+	// rests on.
 	Downtime time.Duration `json:"downtime"`
 	Basis    string        `json:"basis"`
 
@@ -72,6 +74,11 @@ type DiskPlan struct {
 
 // Options changes how a move works; nil is the defaults.
 type Options struct {
+	// Locker keeps others from the guest on hosts that this move does not hold;
+	// nil relies on the two that it does. All who work on the guest must use one
+	// and the same. lock.ErrBusy: another one has it. A lock that is lost before
+	// the cut-over ends the move with lock.ErrLost, with the guest where it is.
+	Locker lock.Locker
 	// OnStep is called before each effect of a move. Its error ends the move
 	// there, as a failure of that step would; while the move is being rolled
 	// back or forward after a failure, its error is not looked at.
@@ -208,14 +215,12 @@ func look(ctx context.Context, pair handover.Pair) (*Plan, handover.Seen, handov
 	for _, why := range here.Rounds {
 		p.notRounds = append(p.notRounds, s.Host+": "+why)
 	}
-	var all int64
 	for _, d := range s.Guest.Disks {
 		disk := DiskPlan{Disk: d, Kept: slices.ContainsFunc(there.Kept, func(v lvm.Volume) bool { return v.ID == d.Volume })}
 		if disk.Kept && t.Record.State == owner.Released {
 			disk.Left = t.Record.Since
 		}
 		p.Disks = append(p.Disks, disk)
-		all += d.Size
 		if why := source(d, s.Volumes); why != "" {
 			problems = append(problems, s.Host+": "+why)
 		}
@@ -243,7 +248,7 @@ func mayMove(s, t handover.Seen) (leftover bool, err error) {
 	}
 	r := t.Record
 	switch r.State {
-	case "", owner.Aborted:
+	case "", owner.Aborted, owner.Replica: // of the latter its volumes are used
 	case owner.Receiving, owner.Ready:
 		if r.Peer != s.Host {
 			return false, fmt.Errorf("%w: %s is in a move of it with %s: run Resume with that host first", ErrInterrupted, t.Host, r.Peer)

@@ -32,7 +32,10 @@ func (p *Plan) String() string {
 			line(p.To, "make volume %s, %s, locked until the hand-over", d.Volume, Bytes(d.Size))
 		}
 	}
-	line(p.From, "snapshot %s", p.names())
+	for _, d := range p.Guest.Shared {
+		line("both", "see %s as %s, %s: nothing of it is copied", d.Dev, d.Path, Bytes(d.Size))
+	}
+	p.copied(line)(p.From, "snapshot %s", p.names())
 	for _, d := range p.Disks {
 		how := "zeros are left out"
 		if d.Kept {
@@ -48,9 +51,17 @@ func (p *Plan) String() string {
 	return b.String()
 }
 
+// copied is line for what is done with volumes, of which there may be none.
+func (p *Plan) copied(line func(host, format string, a ...any)) func(host, format string, a ...any) {
+	if len(p.Disks) == 0 {
+		return func(string, string, ...any) {}
+	}
+	return line
+}
+
 // liveText is the rest of a live move.
 func (p *Plan) liveText(b *strings.Builder, line func(host, format string, a ...any)) {
-	line(p.From, "copy what changed meanwhile, again and again until it is little")
+	p.copied(line)(p.From, "copy what changed meanwhile, again and again until it is little")
 	if !p.Suspended {
 		line("both", "send the memory of %s while it runs, %s at most a round", p.Guest.Name, Bytes(p.Guest.Memory))
 	}
@@ -58,7 +69,8 @@ func (p *Plan) liveText(b *strings.Builder, line func(host, format string, a ...
 	if p.Suspended {
 		line("both", "send the memory of %s, %s at most", p.Guest.Name, Bytes(p.Guest.Memory))
 	}
-	line(p.From, "copy what changed last, and read that again on both")
+	p.copied(line)(p.From, "copy what changed last, and read that again on both")
+	p.compared(line)
 	fmt.Fprintf(b, "  ==== cut-over: until here every failure leaves %s on %s ====\n", p.Guest.Name, p.From)
 	line(p.From, "give the guest up")
 	line(p.To, "commit")
@@ -70,20 +82,21 @@ func (p *Plan) liveText(b *strings.Builder, line func(host, format string, a ...
 // coldText is the rest of a cold or a two-pass move.
 func (p *Plan) coldText(b *strings.Builder, line func(host, format string, a ...any)) {
 	if p.inRounds() {
-		line(p.From, "copy what changed meanwhile, again and again until it is little")
+		p.copied(line)(p.From, "copy what changed meanwhile, again and again until it is little")
 	}
 	if p.Runs {
 		fmt.Fprintf(b, "  ---- %s stops: downtime begins ----\n", p.Guest.Name)
 		line(p.From, "ask %s to power off", p.Guest.Name)
 	}
 	if p.Mode == TwoPass {
-		line(p.From, "copy what changed last, and read that again on both")
+		p.copied(line)(p.From, "copy what changed last, and read that again on both")
 	} else {
-		line(p.From, "copy what changed meanwhile")
+		p.copied(line)(p.From, "copy what changed meanwhile")
 	}
 	if p.Mode == Cold || p.opts.VerifyFull {
-		line("both", "read every disk again, compare SHA-256")
+		p.copied(line)("both", "read every disk again, compare SHA-256")
 	}
+	p.compared(line)
 	fmt.Fprintf(b, "  ==== cut-over: until here every failure leaves %s on %s ====\n", p.Guest.Name, p.From)
 	line(p.From, "fence the volumes, give the guest up")
 	line(p.To, "commit, take over volumes, ports and forwards")
@@ -102,6 +115,13 @@ func (p *Plan) coldText(b *strings.Builder, line func(host, format string, a ...
 		fmt.Fprintf(b, "expected downtime: %s and the guest's own power-off and boot (%s)\n", down, p.Basis)
 	} else {
 		fmt.Fprintf(b, "no downtime: %s does not run\n", p.Guest.Name)
+	}
+}
+
+// compared is what is done with disks that both hosts see.
+func (p *Plan) compared(line func(host, format string, a ...any)) {
+	for _, d := range p.Guest.Shared {
+		line("both", "read blocks of %s, which must be the same", d.Dev)
 	}
 }
 

@@ -152,7 +152,7 @@ func TestPlanRefuses(t *testing.T) {
 	w, ctx := newWorld(t, &migratetest.Options{Memory: 320 << 20, Group: lvmtest.GroupSpec{Name: "guests", Size: 8 << 20, Extent: 1 << 20}}), t.Context()
 	big := w.Guest("big", 5<<20)
 	big.Memory = 100 << 20
-	_, err := w.Host("islay").Provision(ctx, big, nil)
+	_, err := w.Provision(ctx, "islay", big)
 	require.NoError(t, err)
 	same := w.Guest("web1", 1<<20) // another one of that name
 	same.Disks[0].Volume.Name = "other"
@@ -237,7 +237,7 @@ func TestLift(t *testing.T) {
 // is stopped and fenced.
 func TestYield(t *testing.T) {
 	w, ctx := newWorld(t, nil), t.Context()
-	other, err := migratetest.NewWorld(t.TempDir(), nil) // its islay has the guest at epoch 2
+	other, err := migratetest.NewWorld(folder(t), nil) // its islay has the guest at epoch 2
 	require.NoError(t, err)
 	t.Cleanup(other.Close)
 	_, err = other.Provision(ctx, "curacao", w.guest)

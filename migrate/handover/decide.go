@@ -159,7 +159,7 @@ func elsewhere(source, target Seen) (Way, string) {
 		return "", ""
 	}
 	switch t.State {
-	case "", owner.Aborted, owner.Released, owner.Fenced:
+	case "", owner.Aborted, owner.Released, owner.Fenced, owner.Replica:
 		return Nothing, "it was handed to " + s.Peer
 	}
 	return "", ""

@@ -88,6 +88,9 @@ func (l *Local) Observe(ctx context.Context) (Seen, error) {
 	return s, nil
 }
 
+// Claim implements Keeper.
+func (l *Local) Claim(_ context.Context, token uint64) error { return l.hold.Claim(token) }
+
 // Put implements Keeper.
 func (l *Local) Put(_ context.Context, r owner.Record) error { return l.hold.SetRecord(r) }
 
@@ -114,6 +117,14 @@ func (l *Local) Sum(ctx context.Context, dev string) (sum [sha256.Size]byte, err
 		return sum, err
 	}
 	return blockcopy.Sum(ctx, device, device.Size())
+}
+
+// Sample implements Keeper.
+func (l *Local) Sample(_ context.Context, dev string) (sum [sha256.Size]byte, err error) {
+	if err := l.must(owner.Prepared, owner.Receiving); err != nil {
+		return sum, err
+	}
+	return l.hold.Sample(dev)
 }
 
 // disk finds a disk of the guest by its name inside the guest.

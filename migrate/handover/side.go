@@ -30,6 +30,9 @@ type Keeper interface {
 	Host() string
 	// Observe looks at everything that a decision may rest on.
 	Observe(ctx context.Context) (Seen, error)
+	// Claim says with which fencing token of a fleet's lock the guest is held;
+	// host.ErrStale refuses one that is lower than one before.
+	Claim(ctx context.Context, token uint64) error
 	// Put writes the owner record durably, or owner.ErrTransition.
 	Put(ctx context.Context, r owner.Record) error
 	// Start starts the guest if the record and the volumes allow it; one that
@@ -43,6 +46,8 @@ type Keeper interface {
 	// Reread is the SHA-256 of some extents of a disk, read again from the
 	// volume.
 	Reread(ctx context.Context, dev string, extents []lvm.Extent) ([sha256.Size]byte, error)
+	// Sample is host.Hold.Sample of a shared disk, when nobody writes it.
+	Sample(ctx context.Context, dev string) ([sha256.Size]byte, error)
 	// Sum is the SHA-256 of a disk, read again from the volume.
 	Sum(ctx context.Context, dev string) ([sha256.Size]byte, error)
 }

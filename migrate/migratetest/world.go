@@ -111,7 +111,8 @@ func (m *Machine) compose() {
 	m.host = host.New(host.Config{
 		Name: m.Name, Domains: m.Domains, Volumes: m.Volumes, Network: m.Network,
 		Shaping: m.Shaping, Uplink: uplink(), Peers: m.peers(),
-		StateDir: filepath.Join(m.world.dir, m.Name, "state"), Grace: m.world.opts.Grace, Log: m.world.opts.Log,
+		SharedDirs: []string{m.world.sharedDir()},
+		StateDir:   filepath.Join(m.world.dir, m.Name, "state"), Grace: m.world.opts.Grace, Log: m.world.opts.Log,
 	})
 }
 

@@ -124,6 +124,10 @@ func (f *Fake) lookup(here func(network.Forward) bool, proto network.Proto, port
 	return uuid.Nil, netip.AddrPort{}, false
 }
 
+// Recorded implements network.Manager. There are no vifs here, so it is what
+// Read says.
+func (f *Fake) Recorded(ctx context.Context) (network.State, error) { return f.Read(ctx) }
+
 // Read implements network.Manager.
 func (f *Fake) Read(ctx context.Context) (network.State, error) {
 	f.mu.Lock()

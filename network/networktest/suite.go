@@ -112,10 +112,13 @@ func (s suite) read(t *testing.T) network.State {
 	return have
 }
 
-// holds checks that exactly the wanted state is there.
+// holds checks that exactly the wanted state is there, and recorded.
 func (s suite) holds(t *testing.T, want network.State) {
 	t.Helper()
 	assert.Equal(t, want.Normalize(), s.read(t))
+	recorded, err := s.Manager.Recorded(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, want.Normalize(), recorded.Normalize())
 }
 
 func (s suite) set(t *testing.T) {

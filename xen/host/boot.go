@@ -113,7 +113,7 @@ func (h *Host) Refence(ctx context.Context) ([]uuid.UUID, error) {
 			errs = append(errs, err)
 		}
 	}
-	return fenced, errors.Join(errs...)
+	return fenced, errors.Join(append(errs, h.restReplicas(ctx, records))...)
 }
 
 // isFenced looks whether every volume of a guest is fenced. seen keeps what

@@ -8,8 +8,9 @@ import (
 
 // Fits says why g could not be a guest of this host beside those that are, or
 // nil: a MAC, address, network or port that another one has
-// (network.ErrConflict), or rates that the uplink can not promise
-// (shaping.ErrOvercommitted). It changes nothing.
+// (network.ErrConflict), rates that the uplink can not promise
+// (shaping.ErrOvercommitted), or a shared disk that is not there, has another
+// size, is another guest's or not for guests (ErrForeign). It changes nothing.
 func (h *Host) Fits(ctx context.Context, g Guest) error {
 	records, err := h.owners.List()
 	if err != nil {
@@ -20,7 +21,7 @@ func (h *Host) Fits(ctx context.Context, g Guest) error {
 	if h.together(others) != nil {
 		others, _ = h.sound(others)
 	}
-	return errors.Join(h.together(append(others, g)), h.checkRates(ctx, g))
+	return errors.Join(h.together(append(others, g)), h.checkRates(ctx, g), h.sharedFits(g, others))
 }
 
 // together validates the network and the guard of guests.

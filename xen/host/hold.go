@@ -81,11 +81,11 @@ func (l *Hold) SetRecord(r owner.Record) error {
 
 // Definition returns what the guest should be: of a guest that is being
 // received, its incoming definition; of one that was handed away, the one that
-// was put aside. fs.ErrNotExist: this host knows nothing of it.
+// was put aside; of a replica, the one that came with it. fs.ErrNotExist: this host knows nothing of it.
 func (l *Hold) Definition() (Guest, error) { return l.h.definition(l.id) }
 
 func (h *Host) definition(id uuid.UUID) (Guest, error) {
-	for _, k := range []kind{own, incoming, released} {
+	for _, k := range []kind{own, incoming, released, replica} {
 		g, err := h.guests.get(id, k)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return g, err

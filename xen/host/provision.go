@@ -91,6 +91,11 @@ func (l *Hold) beginBuilding(ctx context.Context, g Guest) (*capacity.Held, erro
 	if err := l.h.nameFree(g); err != nil {
 		return nil, err
 	}
+	if len(g.Shared) > 0 {
+		if err := l.h.Fits(ctx, g); err != nil {
+			return nil, err
+		}
+	}
 	if r.State == owner.Building {
 		if old, err := l.h.guests.get(g.UUID, own); err == nil {
 			if err := l.demolish(ctx, old); err != nil {

@@ -84,11 +84,11 @@ func (l *Hold) fence(ctx context.Context, epoch uint64) error {
 		}
 		return err
 	}
-	if err := l.DropSnapshots(ctx); err != nil {
-		return err
-	}
 	g, err := l.Definition()
 	if err != nil {
+		return err
+	}
+	if err := errors.Join(l.DropSnapshots(ctx), l.endReplication(ctx, g)); err != nil {
 		return err
 	}
 	volumes, err := l.h.volumesOf(ctx, g)

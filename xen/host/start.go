@@ -89,6 +89,9 @@ func (l *Hold) start(ctx context.Context) (xen.Domain, error) {
 		return xen.Domain{}, fmt.Errorf("%w since %s: %q", ErrSuspended, g.Suspended.Since.Format(time.RFC3339), g.Suspended.Why)
 	}
 	paths, err := l.h.activate(ctx, g)
+	if err == nil {
+		err = l.h.sharedThere(g)
+	}
 	if err != nil {
 		return xen.Domain{}, err
 	}

@@ -175,7 +175,7 @@ func (l *Hold) adopt(ctx context.Context) error {
 	if err := l.h.guests.rename(l.id, incoming, own); err != nil {
 		return err
 	}
-	if err := l.h.guests.remove(l.id, released); err != nil {
+	if err := errors.Join(l.h.guests.remove(l.id, released), l.h.guests.remove(l.id, replica)); err != nil {
 		return err
 	}
 	g, err := l.h.guests.get(l.id, own)

@@ -26,6 +26,11 @@ const (
 	stateReceiving = tagState + "receiving" // a copy is arriving on a volume made for it
 	stateRenewing  = tagState + "renewing"  // a copy is arriving on what was fenced before
 	stateMove      = tagState + "move"      // a snapshot that a move reads
+	stateReplica   = tagState + "replica"   // a copy of what runs elsewhere
+	stateSent      = tagState + "sent"      // a snapshot that a replica is made of
+
+	tagPeer = "xenhost.peer=" // + name: the host that keeps the replica that a snapshot is for
+	tagRun  = "xenhost.run="  // + UUID: the run that made that snapshot
 )
 
 // The ends of the names of snapshots that a move makes: two take turns.

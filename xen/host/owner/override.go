@@ -47,8 +47,8 @@ func (r Record) overridden(to Record) (why string) {
 		return ""
 	case to.Override.Validate() != nil:
 		return "the override vouches for nothing"
-	case r.Move == uuid.Nil || to.Override.Host != r.Peer:
-		return "the override names a host that is not the other one of this move"
+	case r.Move == uuid.Nil && r.State != Replica || to.Override.Host != r.Peer:
+		return "the override names a host that is not the other one of this move or replica"
 	}
 	return ""
 }
