@@ -35,6 +35,13 @@
 // One operation at a time: each verb holds the guest by an flock, which ends
 // with the process. ErrBusy tells that another operation has it now.
 //
+// # What is promised
+//
+// Provision, Receive and ChangePlan claim what they will need before they take any
+// of it, and are refused if it is not there: see package capacity. What a guest was
+// sold stays its own while it is off. Packages image and seed have what disks are
+// made from, package billing has the verbs with an order's number.
+//
 // # What runs all the time
 //
 // Three verbs are for the process that stays, as agent run is one: Boot after
