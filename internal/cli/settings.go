@@ -15,6 +15,7 @@ import (
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/network/guard"
+	"github.com/xenhost/xenhost/network/island"
 	"github.com/xenhost/xenhost/shaping"
 	"github.com/xenhost/xenhost/shaping/diskrate"
 	"github.com/xenhost/xenhost/xen/dom0"
@@ -63,6 +64,7 @@ func Open(path string, log *slog.Logger) (*host.Host, error) {
 		Volumes:   lvm.New(run, nil),
 		Network:   network.New(&network.Options{Runner: run, Firewall: s.Firewall, Reserved: s.Reserved, Log: log}),
 		Guard:     g,
+		Islands:   island.New(&island.Options{Runner: run, Log: log}),
 		DiskRates: diskrate.New(&diskrate.Options{Log: log}),
 		StateDir:  s.StateDir,
 		Base: network.State{

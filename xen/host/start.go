@@ -115,10 +115,14 @@ func (h *Host) activate(ctx context.Context, g Guest) (map[lvm.ID]string, error)
 	paths := make(map[lvm.ID]string, len(volumes))
 	for _, v := range volumes {
 		if s := state(v); s != "" {
-			return nil, fmt.Errorf("%w: volume %s carries %s; resume the move", ErrNotOwner, v.ID, s)
+			end := "resume the move"
+			if s == statePromoting {
+				end = "promote the clone again, or roll back again"
+			}
+			return nil, fmt.Errorf("%w: volume %s carries %s; %s", ErrNotOwner, v.ID, s, end)
 		}
 		if !v.Active {
-			if err := h.volumes.Activate(ctx, v.ID); err != nil {
+			if err := h.turnOn(ctx, v); err != nil {
 				return nil, err
 			}
 		}

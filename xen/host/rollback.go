@@ -1,0 +1,232 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/xenhost/xenhost/lvm"
+)
+
+// mayPromote is the look before Promote changes anything.
+func (h *Host) mayPromote(ctx context.Context, g, c Guest) error {
+	if len(g.Disks) != len(c.Disks) {
+		return fmt.Errorf("%w: the guest has %d disks, the clone %d", ErrInvalid, len(g.Disks), len(c.Disks))
+	}
+	if err := h.activateMarked(ctx, g); err != nil {
+		return err
+	}
+	free := make(map[string]lvm.Group)
+	groups, err := h.volumes.Groups(ctx)
+	if err != nil {
+		return err
+	}
+	for _, one := range groups {
+		free[one.Name] = one
+	}
+	have := make(map[string][]lvm.Volume)
+	for i, d := range g.Disks {
+		name := d.Volume.Group
+		if have[name] == nil {
+			if have[name], err = h.volumes.Volumes(ctx, name); err != nil {
+				return err
+			}
+		}
+		from := c.Disks[i].Volume.Name
+		origin, err := lvm.Mergeable(have[name], from)
+		if err != nil {
+			return fmt.Errorf("volume %s: %w", c.Disks[i].Volume, err)
+		}
+		if origin.ID != d.Volume {
+			return fmt.Errorf("%w: volume %s is not a copy of %s any more", ErrInvalid, c.Disks[i].Volume, d.Volume)
+		}
+		if _, err := h.volumes.Fill(ctx, c.Disks[i].Volume); err != nil && !errors.Is(err, errors.ErrUnsupported) { // a thin one has no room of its own
+			return err
+		}
+		at := slices.IndexFunc(have[name], func(v lvm.Volume) bool { return v.ID == d.rollback() })
+		if at >= 0 {
+			if v := have[name][at]; c.Clone.Promoting && belongs(v, g.UUID) && state(v) == stateRollback {
+				continue
+			}
+			return fmt.Errorf("volume %s: %w", d.rollback(), fs.ErrExist)
+		}
+		room, err := lvm.FitsSnapshot(free[name], have[name], d.Volume.Name, d.RollbackName(), nil)
+		if err != nil {
+			return fmt.Errorf("rollback volume %s: %w", d.rollback(), err)
+		}
+		if origin.Kind == lvm.Thick {
+			group := free[name]
+			group.Free -= room
+			free[name] = group
+		}
+		have[name] = append(have[name], lvm.Volume{ID: d.rollback(), Size: origin.Size, Kind: origin.Kind, Pool: origin.Pool})
+	}
+	return nil
+}
+
+// activateMarked makes the device nodes of a guest's volumes, also of those that
+// a promotion has marked.
+func (h *Host) activateMarked(ctx context.Context, g Guest) error {
+	volumes, err := h.volumesOf(ctx, g)
+	if err != nil {
+		return err
+	}
+	for _, v := range volumes {
+		if s := state(v); s != "" && s != statePromoting {
+			return fmt.Errorf("%w: volume %s carries %s", ErrNotOwner, v.ID, s)
+		}
+		if !v.Active {
+			if err := h.volumes.Activate(ctx, v.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ForgetRollback removes the volumes that keep what a guest was before a
+// promotion. There being none is no error. While they are there a thick disk
+// writes each block twice the first time, and can not grow.
+func (h *Host) ForgetRollback(ctx context.Context, id uuid.UUID) error {
+	l, g, err := h.settledGuest(id)
+	if err != nil {
+		return err
+	}
+	defer l.Release()
+	if err = l.h.notPromoting(ctx, g); err == nil {
+		err = l.dropRollback(ctx, g)
+	}
+	if err != nil {
+		return &Error{Op: "forget rollback of", Name: g.Name, Err: err}
+	}
+	return nil
+}
+
+// Rollback gives a guest back what its disks were before a promotion: it is shut
+// down, the rollback volumes are merged into its own, and it is started, unless
+// it is Off. What it wrote since is gone. fs.ErrNotExist: there are none. After
+// a crash Rollback again ends it; until then the guest does not start.
+func (h *Host) Rollback(ctx context.Context, id uuid.UUID) error {
+	l, g, err := h.settledGuest(id)
+	if err != nil {
+		return err
+	}
+	defer l.Release()
+	if err := l.rollback(ctx, g); err != nil {
+		return &Error{Op: "roll back", Name: g.Name, Err: err}
+	}
+	return nil
+}
+
+func (l *Hold) rollback(ctx context.Context, g Guest) error {
+	all, err := l.h.Guests(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		if c := s.Guest.Clone; c != nil && c.Guest == g.UUID && c.Promoting {
+			return fmt.Errorf("%w: clone %s is being promoted", ErrBusy, s.Guest.Name)
+		}
+	}
+	volumes, err := l.h.volumesOf(ctx, g)
+	if err != nil {
+		return err
+	}
+	begun := slices.ContainsFunc(volumes, func(v lvm.Volume) bool { return state(v) == statePromoting })
+	found := make([]bool, len(g.Disks))
+	for i, d := range g.Disks {
+		v, err := l.h.volumes.Volume(ctx, d.rollback())
+		switch {
+		case err == nil && belongs(v, g.UUID) && state(v) == stateRollback:
+			found[i] = true
+		case err == nil:
+			return fmt.Errorf("volume %s: %w", v.ID, ErrForeign)
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		case !begun:
+			return fmt.Errorf("volume %s: %w", d.rollback(), fs.ErrNotExist)
+		}
+	}
+	if err := l.h.activateMarked(ctx, g); err != nil {
+		return err
+	}
+	if _, err := l.Stop(ctx); err != nil {
+		return err
+	}
+	for _, v := range volumes {
+		if err := l.h.mark(ctx, v, statePromoting, 0); err != nil {
+			return err
+		}
+	}
+	for i, d := range g.Disks {
+		if !found[i] {
+			continue
+		}
+		if _, err := l.h.volumes.Merge(ctx, d.rollback()); err != nil {
+			return err
+		}
+	}
+	if err := l.h.unmark(ctx, g); err != nil || g.Off {
+		return err
+	}
+	_, err = l.start(ctx)
+	return err
+}
+
+// settledGuest holds a guest that this host may run.
+func (h *Host) settledGuest(id uuid.UUID) (*Hold, Guest, error) {
+	l, err := h.Hold(id)
+	if err != nil {
+		return nil, Guest{}, err
+	}
+	r, err := l.Record()
+	if err == nil && r.State == "" {
+		err = fs.ErrNotExist
+	}
+	if err == nil {
+		err = r.MayRun()
+	}
+	var g Guest
+	if err == nil {
+		g, err = h.guests.get(id, own)
+	}
+	if err != nil {
+		l.Release()
+		return nil, Guest{}, &Error{Op: "find", Name: id.String(), Err: err}
+	}
+	return l, g, nil
+}
+
+// notPromoting refuses a guest whose volumes are in the middle of a promotion.
+func (h *Host) notPromoting(ctx context.Context, g Guest) error {
+	volumes, err := h.volumesOf(ctx, g)
+	if err != nil {
+		return err
+	}
+	for _, v := range volumes {
+		if state(v) == statePromoting {
+			return fmt.Errorf("%w: volume %s carries %s", ErrBusy, v.ID, statePromoting)
+		}
+	}
+	return nil
+}
+
+func (l *Hold) dropRollback(ctx context.Context, g Guest) error {
+	for _, d := range g.Disks {
+		v, err := l.h.volumes.Volume(ctx, d.rollback())
+		if errors.Is(err, fs.ErrNotExist) || err == nil && (!belongs(v, g.UUID) || state(v) != stateRollback) {
+			continue
+		}
+		if err == nil {
+			err = l.h.volumes.Remove(ctx, v.ID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
