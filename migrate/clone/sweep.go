@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -113,7 +114,7 @@ func Guard(ctx context.Context, h *host.Host, id uuid.UUID, opts *lvm.GuardOptio
 		// to remove it, and the error says that it is there.
 		_ = h.Domains().Destroy(ctx, id)
 	}
-	err = lvm.Guard(ctx, h.Volumes(), host.Guest{UUID: id}.Tag(), c.Disks, &o)
+	err = guardEach(ctx, h, id, c.Disks, &o)
 	if !errors.Is(err, lvm.ErrAborted) {
 		return err
 	}
@@ -123,4 +124,22 @@ func Guard(ctx context.Context, h *host.Host, id uuid.UUID, opts *lvm.GuardOptio
 		err = errors.Join(err, gone)
 	}
 	return err
+}
+
+// guardEach watches each volume by itself, so that the first that is given up
+// ends all: a clone that has lost one is of no use.
+func guardEach(ctx context.Context, h *host.Host, id uuid.UUID, disks []lvm.ID, o *lvm.GuardOptions) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	found := make([]error, len(disks))
+	var all sync.WaitGroup
+	for i, d := range disks {
+		all.Go(func() {
+			if found[i] = lvm.Guard(ctx, h.Volumes(), host.Guest{UUID: id}.Tag(), []lvm.ID{d}, o); found[i] != nil {
+				end()
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(found...)
 }

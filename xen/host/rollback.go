@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -107,7 +108,7 @@ func (h *Host) ForgetRollback(ctx context.Context, id uuid.UUID) error {
 }
 
 // Rollback gives a guest back what its disks were before a promotion: it is shut
-// down, the rollback volumes are merged into its own, and it is started, unless
+// down, the rollback volumes take the place of its own, and it is started, unless
 // it is Off. What it wrote since is gone. fs.ErrNotExist: there are none. After
 // a crash Rollback again ends it; until then the guest does not start.
 func (h *Host) Rollback(ctx context.Context, id uuid.UUID) error {
@@ -132,48 +133,99 @@ func (l *Hold) rollback(ctx context.Context, g Guest) error {
 			return fmt.Errorf("%w: clone %s is being promoted", ErrBusy, s.Guest.Name)
 		}
 	}
-	volumes, err := l.h.volumesOf(ctx, g)
+	backs, err := l.h.backs(ctx, g)
 	if err != nil {
-		return err
-	}
-	begun := slices.ContainsFunc(volumes, func(v lvm.Volume) bool { return state(v) == statePromoting })
-	found := make([]bool, len(g.Disks))
-	for i, d := range g.Disks {
-		v, err := l.h.volumes.Volume(ctx, d.rollback())
-		switch {
-		case err == nil && belongs(v, g.UUID) && state(v) == stateRollback:
-			found[i] = true
-		case err == nil:
-			return fmt.Errorf("volume %s: %w", v.ID, ErrForeign)
-		case !errors.Is(err, fs.ErrNotExist):
-			return err
-		case !begun:
-			return fmt.Errorf("volume %s: %w", d.rollback(), fs.ErrNotExist)
-		}
-	}
-	if err := l.h.activateMarked(ctx, g); err != nil {
 		return err
 	}
 	if _, err := l.Stop(ctx); err != nil {
 		return err
 	}
-	for _, v := range volumes {
-		if err := l.h.mark(ctx, v, statePromoting, 0); err != nil {
-			return err
-		}
-	}
-	for i, d := range g.Disks {
-		if !found[i] {
+	for _, b := range backs { // from here on nothing starts the guest
+		if b.now.Name == "" {
 			continue
 		}
-		if _, err := l.h.volumes.Merge(ctx, d.rollback()); err != nil {
+		if err := l.h.mark(ctx, b.now, statePromoting, 0); err != nil {
 			return err
+		}
+		if !b.now.Active {
+			if err := l.h.volumes.Activate(ctx, b.now.ID); err != nil {
+				return err
+			}
+		}
+	}
+	for _, b := range backs {
+		if err := l.h.goBack(ctx, b); err != nil {
+			return fmt.Errorf("roll back again, until then the guest does not start: %w", err)
 		}
 	}
 	if err := l.h.unmark(ctx, g); err != nil || g.Off {
 		return err
 	}
 	_, err = l.start(ctx)
+	return err
+}
+
+// A back is a disk and what it was; one of the two may be missing in the middle
+// of a rollback, which is a volume without a name.
+type back struct{ now, then lvm.Volume }
+
+// backs reads them: fs.ErrNotExist if there is nothing to go back to.
+func (h *Host) backs(ctx context.Context, g Guest) ([]back, error) {
+	all := make([]back, len(g.Disks))
+	begun := false
+	for i, d := range g.Disks {
+		var err error
+		if all[i].now, err = h.marked(ctx, d.Volume, g.UUID, "", statePromoting, stateRollback); err != nil {
+			return nil, err
+		}
+		if all[i].then, err = h.marked(ctx, d.rollback(), g.UUID, stateRollback); err != nil {
+			return nil, err
+		}
+		if all[i].now.Name == "" && all[i].then.Name == "" {
+			return nil, fmt.Errorf("volume %s: %w", d.Volume, fs.ErrNotExist)
+		}
+		begun = begun || all[i].now.Name == "" || state(all[i].now) != ""
+	}
+	for i, d := range g.Disks {
+		if all[i].then.Name == "" && !begun {
+			return nil, fmt.Errorf("volume %s: %w", d.rollback(), fs.ErrNotExist)
+		}
+	}
+	return all, nil
+}
+
+// marked returns a volume of a guest in one of these states, or none.
+func (h *Host) marked(ctx context.Context, id lvm.ID, guest uuid.UUID, states ...string) (lvm.Volume, error) {
+	v, err := h.volumes.Volume(ctx, id)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return lvm.Volume{}, nil
+	case err != nil:
+		return lvm.Volume{}, err
+	case !belongs(v, guest):
+		return lvm.Volume{}, fmt.Errorf("volume %s: %w", v.ID, ErrForeign)
+	case !slices.Contains(states, state(v)):
+		return lvm.Volume{}, fmt.Errorf("%w: volume %s carries %s", ErrNotOwner, v.ID, state(v))
+	}
+	return v, nil
+}
+
+// goBack gives a disk what it was. A thin rollback volume is one of its own
+// since the promotion, and takes the disk's place; until it has its name there
+// is none of that name, and the guest can not start.
+func (h *Host) goBack(ctx context.Context, b back) error {
+	switch {
+	case b.then.Name == "":
+		return nil
+	case b.then.Origin != "":
+		_, err := h.volumes.Merge(ctx, b.then.ID)
+		return err
+	case b.now.Name != "":
+		if err := h.volumes.Remove(ctx, b.now.ID); err != nil {
+			return err
+		}
+	}
+	_, err := h.volumes.Rename(ctx, b.then.ID, strings.TrimSuffix(b.then.Name, rollbackSuffix))
 	return err
 }
 
