@@ -6,6 +6,7 @@ import (
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/migrate/blockcopy"
 	"github.com/xenhost/xenhost/migrate/handover"
+	"github.com/xenhost/xenhost/migrate/replica"
 	"github.com/xenhost/xenhost/xen/host"
 )
 
@@ -25,10 +26,12 @@ const (
 
 	verbHold     = "hold" // the hold lasts as long as this call's stream
 	verbObserve  = "hold.observe"
+	verbClaim    = "hold.claim"
 	verbPut      = "hold.put"
 	verbUp       = "hold.start"
 	verbDown     = "hold.stop"
 	verbSum      = "hold.sum"
+	verbSample   = "hold.sample"
 	verbSnapshot = "hold.snapshot"
 	verbChanged  = "hold.changed"
 	verbSend     = "hold.send" // answered by bulk data, then the reply
@@ -37,6 +40,9 @@ const (
 	verbReread   = "hold.reread"
 	verbEmit     = "hold.emit"   // bulk data both ways, then the reply
 	verbAbsorb   = "hold.absorb" // likewise
+	verbCompare  = "hold.compare"
+	verbLearn    = "hold.learn"  // then bulk data
+	verbHashes   = "hold.hashes" // answered by bulk data, then the reply
 	verbRise     = "hold.rise"
 	verbBury     = "hold.bury"
 	verbFence    = "hold.fence"
@@ -47,6 +53,14 @@ const (
 	verbAccept   = "hold.accept" // then bulk data
 	verbDiscard  = "hold.discard"
 	verbAdopt    = "hold.adopt"
+
+	verbPromote = "replica.promote"
+	verbKept    = "replica.kept"
+	verbKeep    = "replica.keep" // kept as long as this call's stream
+	verbBegin   = "replica.begin"
+	verbPush    = "replica.push" // then the stream is a connection of blockcopy
+	verbConfirm = "replica.commit"
+	verbCopySum = "replica.sum"
 )
 
 type helloArgs struct {
@@ -68,8 +82,23 @@ type provisionArgs struct {
 	Images  []string   `json:"images,omitempty"` // Disk.Dev of each image that follows
 }
 
+type claimArgs struct {
+	Token uint64 `json:"token"`
+}
+
+type promoteArgs struct {
+	UUID    uuid.UUID              `json:"uuid"`
+	Proof   replica.Proof          `json:"proof"`
+	Options replica.PromoteOptions `json:"options"`
+}
+
 type diskArgs struct {
 	Dev string `json:"dev"`
+}
+
+type hashesArgs struct {
+	Dev string   `json:"dev"`
+	Key [32]byte `json:"key"`
 }
 
 type sendArgs struct {

@@ -32,7 +32,7 @@ func (m *move) carry(ctx context.Context, name handover.Name, p Pass, total int6
 		r.CloseWithError(errAccept) // ends the sender
 		accepted <- err
 	}()
-	stats, sendErr := m.pair.Source.Send(ctx, handover.Reading{Dev: p.Dev, What: p.What}, t, m.metered(w, name, p, total))
+	stats, sendErr := m.pair.Source.Send(ctx, handover.Reading{Dev: p.Dev, What: p.What}, t, m.metered(m.pace.Writer(ctx, w), name, p, total))
 	w.CloseWithError(sendErr) // nil is EOF, behind END
 	acceptErr := <-accepted
 	if sendErr != nil && (acceptErr == nil || !errors.Is(sendErr, errAccept)) {

@@ -15,9 +15,14 @@
 //
 // conn is anything that reads and writes: the stdin and stdout of
 // "ssh islay agent serve", a net.Pipe in a test. It must be authenticated and
-// encrypted by whoever made it. A Remote has the verbs of a *host.Host, so a
-// panel uses hosts near and far through one interface, Host. Either side of a
-// move may be near or far; the bytes pass through the mover.
+// encrypted by whoever made it. A Remote has the verbs of the interface Host, as
+// a *host.Host has: a panel looks at, provisions, starts, stops, terminates and
+// moves guests of hosts near and far alike. The other verbs of a *host.Host, as
+// SetRates and SetForwards, are called where it is. Either side of a move may be
+// near or far; the bytes pass through the mover.
+//
+// Package replica keeps copies of guests on another host, over the same
+// connections, and promotes them when a host is dead.
 //
 // # Words
 //
@@ -33,24 +38,31 @@
 //   - At no moment do two copies run, whatever is killed: the mover, an agent,
 //     either host, the connection. No host starts a stale copy.
 //   - In a cold move disks are compared by SHA-256, read again on both hosts,
-//     before the source gives the guest up. In a live move that is done with what
+//     before the source gives the guest up. In a live or two-pass move that is done with what
 //     was sent last, and with all of it if Options.VerifyFull says so; every part
 //     is proven by its hash as it arrives. MAC, addresses and forwards stay.
 //   - A failure before the cut-over leaves the guest on the source, started
 //     again if it had been stopped; Run does that before it returns.
 //   - What a kill or a dead host leaves, Resume ends: from either host, in any
-//     order, as often as one likes.
+//     order, as often as one likes. Where a host is dead for ever, PlanOverride
+//     ends it on the other one alone, on an operator's word.
 //   - The source's volumes are never removed. They are fenced: neither
-//     vgchange -ay nor xl create of the old configuration starts them.
+//     vgchange -ay nor xl create of the old configuration starts them. A move
+//     back sends what differs from them, found out by hashes.
 //
 // # Not promised
 //
 //   - A guest that is handed over while its target dies in the same second
-//     runs nowhere until the target is back: that is the price of never two.
-//   - In a cold move memory does not move: it is a reboot. A guest that does not
+//     runs nowhere until the target is back, or an operator overrides: that is
+//     the price of never two.
+//   - In a cold or two-pass move memory does not move: it is a reboot. A guest that does not
 //     power off when asked is cut off after the host's grace.
 //   - In a live move memory is lost, and the guest started from its disks, if a
 //     host or its toolstack dies while the guest is suspended. No write that the
 //     guest was told is on the disk is lost with it.
-//   - A copy that was interrupted begins again.
+//   - A copy that Resume takes back begins again. One that was only cut off from
+//     its target is gone on with by the next move.
+//   - That the neighbours of a guest on a bridge learn at once where it is now:
+//     gateway.Announce tells them, called on the target by Options.AfterStart.
+//   - A reading of the ledger before the guest leaves: see Options.BeforeStop.
 package migrate

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 )
 
 // ErrBusyDisks: the guest writes faster than the connection carries.
+// It is left where it runs: nothing is looped on.
 var ErrBusyDisks = errors.New("the guest writes faster than its disks can be copied: move it cold, or at another hour")
 
 // live is the move, in order: disks while the guest runs, in rounds, then its
@@ -36,10 +38,7 @@ func (m *move) live(ctx context.Context) error {
 
 // rounds follows the guest's writes until what is left is little.
 func (m *move) rounds(ctx context.Context) error {
-	opts := m.plan.opts
-	if opts.MaxPause == 0 {
-		opts.MaxPause = time.Second
-	}
+	opts, pause := m.plan.opts, m.plan.maxPause()
 	if opts.MaxRounds == 0 {
 		opts.MaxRounds = 12
 	}
@@ -49,13 +48,14 @@ func (m *move) rounds(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if left <= m.budget(opts.MaxPause) {
+		if left <= m.budget(pause) {
 			return nil
 		}
 		if n > opts.MaxRounds || n > 3 && last >= 0 && left > last-last/10 {
-			return fmt.Errorf("%w: after %d rounds %s are left, %s fit the pause", ErrBusyDisks, n-1, Bytes(left), Bytes(m.budget(opts.MaxPause)))
+			return fmt.Errorf("%w: after %d rounds %s are left, %s fit the pause", ErrBusyDisks, n-1, Bytes(left), Bytes(m.budget(pause)))
 		}
 		last = left
+		m.report.Rounds = n
 		if err := m.round(ctx); err != nil {
 			return err
 		}
@@ -133,7 +133,11 @@ func (m *move) memory(ctx context.Context) error {
 		target.Close()
 	}
 	defer hangUp() // also when the gate ends this goroutine
-	err := relay.Join(ctx, source, target, relay.Gate{Ready: m.ready, Go: m.given, Runs: m.runs}, nil)
+	toTarget := struct {
+		io.Reader
+		io.Writer
+	}{target, m.pace.Writer(ctx, target)}
+	err := relay.Join(ctx, source, toTarget, relay.Gate{Ready: m.ready, Go: m.given, Runs: m.runs}, nil)
 	if err != nil {
 		cancel() // before the pipes end: a copy that is complete shall stay
 	}
@@ -166,6 +170,9 @@ func (m *move) ready(ctx context.Context) error {
 		if err := m.verify(ctx); err != nil {
 			return err
 		}
+	}
+	if err := m.sameShared(ctx); err != nil {
+		return err
 	}
 	ready := m.t
 	ready.State = owner.Ready

@@ -3,6 +3,7 @@ package migrate
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,9 +13,20 @@ import (
 	"github.com/xenhost/xenhost/xen/host"
 )
 
-// live refuses a live move that can not be.
-func (p *Plan) live() error {
-	if p.Mode == Live && len(p.notLive) > 0 {
+// may refuses a move that can not be made in this mode, and fills in what
+// depends on it.
+func (p *Plan) may() error {
+	p.estimate()
+	if p.inRounds() && len(p.notRounds) > 0 {
+		return fmt.Errorf("%w: %s", ErrRefused, strings.Join(p.notRounds, "; "))
+	}
+	if p.Mode != Live {
+		return nil
+	}
+	if err := p.Guest.MayMoveLive(); err != nil {
+		return fmt.Errorf("%w: %w; move it cold", ErrRefused, err)
+	}
+	if len(p.notLive) > 0 {
 		return fmt.Errorf("%w: %s", ErrRefused, strings.Join(p.notLive, "; "))
 	}
 	return nil
@@ -34,10 +46,41 @@ func liveProblems(g host.Guest, s, t handover.Seen, here, there handover.Survey)
 	case s.Domain.State != xen.Running:
 		problems = append(problems, fmt.Sprintf("the domain of %s is %s", g.Name, s.Domain.State))
 	}
+	if why := breaks(g.System); why != "" {
+		problems = append(problems, why)
+	}
+	if here.Sees != nil && there.CPU != nil {
+		if err := there.CPU.Takes(g.Type, *here.Sees); err != nil {
+			problems = append(problems, t.Host+": "+err.Error())
+		}
+	}
 	if older(there.Xen, here.Xen) {
 		problems = append(problems, fmt.Sprintf("Xen %s on %s can not take a domain from Xen %s", there.Xen, t.Host, here.Xen))
 	}
 	return problems
+}
+
+// frames are the reasons why frames of the guest would be lost at the target:
+// it keeps its MTU, and so do those who talk to it.
+func frames(g host.Guest, s, t handover.Seen, here, there handover.Survey) (problems []string) {
+	for i, n := range g.Nics {
+		was, is := here.MTU[n.Bridge], there.MTU[n.Bridge]
+		if is != 0 && is < was && !slices.ContainsFunc(g.Nics[:i], func(m host.Nic) bool { return m.Bridge == n.Bridge }) {
+			problems = append(problems, fmt.Sprintf("%s: bridge %s has an MTU of %d, and of %d on %s", t.Host, n.Bridge, is, was, s.Host))
+		}
+	}
+	return problems
+}
+
+// unchecked is what could not be compared for a live move.
+func unchecked(s, t handover.Seen, here, there handover.Survey) (all []string) {
+	for _, why := range here.Unchecked {
+		all = append(all, s.Host+": "+why)
+	}
+	for _, why := range there.Unchecked {
+		all = append(all, t.Host+": "+why)
+	}
+	return all
 }
 
 // older compares the first two numbers of versions as 4.17.7.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/xenhost/xenhost/internal/pace"
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/migrate/handover"
 	"github.com/xenhost/xenhost/xen/host/owner"
@@ -39,36 +40,62 @@ func (p *Plan) Run(ctx context.Context) (Report, error) {
 type move struct {
 	plan   *Plan
 	pair   handover.Pair
+	grip   *grip
+	pace   *pace.Limit // of all that is sent
 	s, t   owner.Record
 	report Report
 	downAt time.Time // when the guest was asked to stop
 }
 
 func (m *move) run(ctx context.Context) error {
+	ctx, grip, err := grasp(ctx, m.plan.opts.Locker, m.plan.Guest.UUID)
+	if err != nil {
+		return err
+	}
+	m.grip = grip
+	return grip.let(ctx, m.held(ctx))
+}
+
+// held is run with the lock of the guest.
+func (m *move) held(ctx context.Context) error {
 	pair, err := openPair(ctx, m.plan.from, m.plan.to, m.plan.Guest.UUID)
 	if err != nil {
 		return err
 	}
 	defer closePair(pair)
 	m.pair = pair
-	m.pair.Before = func(s handover.Step) error { return m.step(s, true) }
-
+	m.pair.Before = func(s handover.Step) error {
+		if err := m.step(s, true); err != nil {
+			return err
+		}
+		return m.grip.before(ctx, s)
+	}
+	if err := m.grip.claim(ctx, pair); err != nil {
+		return err
+	}
 	now, s, t, err := look(ctx, pair)
 	if err != nil {
 		return err
 	}
 	m.s, m.t = s.Record, t.Record
 	now.from, now.to, now.opts, now.Mode = m.plan.from, m.plan.to, m.plan.opts, m.plan.Mode
-	m.plan = now
-	if m.plan.Mode == Live {
-		if err := m.plan.live(); err != nil {
-			return err
-		}
+	m.plan, m.pace = now, pace.New(now.opts.Limit)
+	if err := m.plan.may(); err != nil {
+		return err
+	}
+	switch m.plan.Mode {
+	case Live:
 		if err := m.live(ctx); err != nil {
 			return m.settleLive(ctx, err)
 		}
-	} else if err := m.cold(ctx); err != nil {
-		return m.settle(ctx, err)
+	case TwoPass:
+		if err := m.twoPass(ctx); err != nil {
+			return m.settle(ctx, err)
+		}
+	default:
+		if err := m.cold(ctx); err != nil {
+			return m.settle(ctx, err)
+		}
 	}
 	m.afterStart(ctx)
 	m.report.Way, m.report.Owner = handover.Forward, m.plan.To
@@ -118,8 +145,10 @@ func (m *move) beforeStop(ctx context.Context) error {
 func (m *move) copies(ctx context.Context) error {
 	source, target, g := m.pair.Source, m.pair.Target, m.plan.Guest
 	live := m.plan.Mode == Live
-	if err := m.pair.Forget(ctx, &m.t); err != nil { // what an earlier move left
-		return err
+	if !m.plan.GoesOn {
+		if err := m.pair.Forget(ctx, &m.t); err != nil { // what an earlier move left
+			return err
+		}
 	}
 	m.report.Move = uuid.New()
 	prepared := owner.Record{UUID: g.UUID, State: owner.Prepared, Epoch: m.s.Epoch, Peer: m.plan.To, Move: m.report.Move, Live: live}
@@ -141,8 +170,17 @@ func (m *move) copies(ctx context.Context) error {
 		return err
 	}
 	for _, d := range g.Disks {
+		pass := Pass{Dev: d.Dev, What: handover.AsSnapshot}
+		if !fresh[d.Dev] {
+			if err := m.pair.Do(handover.Compare, target, d.Dev, func() (err error) {
+				pass.Asked, err = m.compare(ctx, d.Dev)
+				return err
+			}); err != nil {
+				return err
+			}
+		}
 		if err := m.pair.Do(handover.Copy, source, d.Dev, func() error {
-			return m.carry(ctx, handover.Copy, Pass{Dev: d.Dev, What: handover.AsSnapshot}, d.Size, fresh[d.Dev])
+			return m.carry(ctx, handover.Copy, pass, d.Size, fresh[d.Dev])
 		}); err != nil {
 			return err
 		}
@@ -171,6 +209,9 @@ func (m *move) cold(ctx context.Context) error {
 		return err
 	}
 	if err := m.verify(ctx); err != nil {
+		return err
+	}
+	if err := m.sameShared(ctx); err != nil {
 		return err
 	}
 	ready := m.t

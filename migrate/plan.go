@@ -13,6 +13,7 @@ import (
 
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/migrate/handover"
+	"github.com/xenhost/xenhost/migrate/lock"
 	"github.com/xenhost/xenhost/xen/host"
 	"github.com/xenhost/xenhost/xen/host/owner"
 )
@@ -39,42 +40,58 @@ type Plan struct {
 	Mode     Mode       `json:"mode"`
 	Runs     bool       `json:"runs"` // the guest runs now; otherwise nobody notices the move
 	Disks    []DiskPlan `json:"disks"`
-	Leftover bool       `json:"leftover,omitempty"` // an earlier move's copy is discarded first
+	Leftover bool       `json:"leftover,omitempty"` // an earlier move's copy is there: discarded first, unless GoesOn
+	GoesOn   bool       `json:"goes_on,omitempty"`  // that copy is gone on with
 	// Suspended: the guest is interrupted for as long as its memory travels,
 	// since Xen can not follow the writes of a PV guest.
 	Suspended bool `json:"suspended,omitempty"`
+	// Unchecked is what the hosts could not tell before the move: a guest that
+	// moves live may miss it there.
+	Unchecked []string `json:"unchecked,omitempty"`
 	// Downtime is the part of it that the hosts need, estimated; the guest's
-	// own power-off and boot come on top. Basis says what it rests on.
+	// own power-off and boot come on top, but in a live move. Basis says what it
+	// rests on.
 	Downtime time.Duration `json:"downtime"`
 	Basis    string        `json:"basis"`
 
 	from, to Host
 	opts     Options
 	notLive  []string // why it can not move live
+	// notRounds is why its writes can not be followed while it runs.
+	notRounds []string
 }
 
 // DiskPlan is what happens to one disk.
 type DiskPlan struct {
 	host.Disk
-	// Kept tells that the target has the volume from an earlier move; its
-	// content is written over.
+	// Kept tells that the target has the volume from an earlier move: it tells
+	// by hashes what it holds, and only what differs is sent.
 	Kept bool `json:"kept,omitempty"`
+	// Left is when the target gave the guest away, of a volume that was kept
+	// then; else zero.
+	Left time.Time `json:"left,omitzero"`
 }
 
 // Options changes how a move works; nil is the defaults.
 type Options struct {
+	// Locker keeps others from the guest on hosts that this move does not hold;
+	// nil relies on the two that it does. All who work on the guest must use one
+	// and the same. lock.ErrBusy: another one has it. A lock that is lost before
+	// the cut-over ends the move with lock.ErrLost, with the guest where it is.
+	Locker lock.Locker
 	// OnStep is called before each effect of a move. Its error ends the move
 	// there, as a failure of that step would; while the move is being rolled
 	// back or forward after a failure, its error is not looked at.
 	OnStep func(handover.Step) error
-	// MaxPause is for how long a live move may keep the guest from its disks:
-	// rounds are made until what is left is sent in half of that, at the rate of
-	// the round before; 0 is one second.
+	// MaxPause is for how long a live or two-pass move may keep the guest from its
+	// disks: rounds are made until what is left is sent in half of that, at the
+	// rate of the round before; 0 is one second, and five in a two-pass move.
 	MaxPause time.Duration
-	// MaxRounds ends a live move in which that is not reached; 0 is 12.
+	// MaxRounds ends a move in which that is not reached with ErrBusyDisks; 0 is
+	// 12. One in which the rest does not shrink ends sooner.
 	MaxRounds int
 	// VerifyFull reads all of every disk again on both hosts while the guest is
-	// interrupted in a live move. Without it that is done with what was sent
+	// interrupted in a live or two-pass move. Without it that is done with what was sent
 	// last; every part of a copy is proven by its hash as it arrives.
 	VerifyFull bool
 	// BeforeStop is called before a guest is asked to stop, or its memory is
@@ -82,6 +99,10 @@ type Options struct {
 	// announcements. An error of BeforeStop ends the move, with the guest where
 	// it is; one of AfterStart is in Report.Hook.
 	BeforeStop, AfterStart func(context.Context, host.Guest) error
+	// Limit is how many bytes a second the move sends, disks and memory
+	// together; 0 is no limit. Less than the guest writes is ErrBusyDisks in a
+	// live move, and the pause of a move grows with what is left to send.
+	Limit int64
 	// Progress is called at each step and while bytes flow, from one goroutine
 	// at a time. It must not block.
 	Progress func(Event)
@@ -112,7 +133,7 @@ func PlanMove(ctx context.Context, from, to Host, guest uuid.UUID, mode Mode, op
 }
 
 func planMove(ctx context.Context, from, to Host, guest uuid.UUID, mode Mode, opts *Options) (*Plan, error) {
-	if mode != Cold && mode != Live {
+	if mode != Cold && mode != Live && mode != TwoPass {
 		return nil, fmt.Errorf("%w: a %q move", errors.ErrUnsupported, mode)
 	}
 	pair, err := openPair(ctx, from, to, guest)
@@ -128,7 +149,10 @@ func planMove(ctx context.Context, from, to Host, guest uuid.UUID, mode Mode, op
 	if opts != nil {
 		p.opts = *opts
 	}
-	return p, p.live()
+	if err := p.may(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // openPair holds the guest on both hosts.
@@ -182,22 +206,27 @@ func look(ctx context.Context, pair handover.Pair) (*Plan, handover.Seen, handov
 	for _, why := range there.Problems {
 		problems = append(problems, t.Host+": "+why)
 	}
+	problems = append(problems, frames(*s.Guest, s, t, here, there)...)
 	notLive := liveProblems(*s.Guest, s, t, here, there)
-	p := &Plan{notLive: notLive, Suspended: here.Suspends, Guest: *s.Guest, From: s.Host, To: t.Host, Runs: s.Domain != nil, Leftover: leftover}
-	var all int64
+	p := &Plan{
+		notLive: notLive, Unchecked: unchecked(s, t, here, there), Suspended: here.Suspends, Guest: *s.Guest, From: s.Host, To: t.Host,
+		Runs: s.Domain != nil, Leftover: leftover, GoesOn: leftover && goesOn(*s.Guest, t),
+	}
+	for _, why := range here.Rounds {
+		p.notRounds = append(p.notRounds, s.Host+": "+why)
+	}
 	for _, d := range s.Guest.Disks {
-		p.Disks = append(p.Disks, DiskPlan{Disk: d, Kept: slices.ContainsFunc(there.Kept, func(v lvm.Volume) bool { return v.ID == d.Volume })})
-		all += d.Size
+		disk := DiskPlan{Disk: d, Kept: slices.ContainsFunc(there.Kept, func(v lvm.Volume) bool { return v.ID == d.Volume })}
+		if disk.Kept && t.Record.State == owner.Released {
+			disk.Left = t.Record.Since
+		}
+		p.Disks = append(p.Disks, disk)
 		if why := source(d, s.Volumes); why != "" {
 			problems = append(problems, s.Host+": "+why)
 		}
 	}
 	if len(problems) > 0 {
 		return nil, s, t, fmt.Errorf("%w: %s", ErrRefused, strings.Join(problems, "; "))
-	}
-	if p.Runs {
-		p.Downtime = time.Duration(float64(all) / assumedRate * float64(time.Second)).Round(time.Second / 10)
-		p.Basis = fmt.Sprintf("reading every disk once on both hosts at %d MiB/s, which is assumed and not measured; what changes during the copy is unknown", assumedRate>>20)
 	}
 	return p, s, t, nil
 }
@@ -219,7 +248,7 @@ func mayMove(s, t handover.Seen) (leftover bool, err error) {
 	}
 	r := t.Record
 	switch r.State {
-	case "", owner.Aborted:
+	case "", owner.Aborted, owner.Replica: // of the latter its volumes are used
 	case owner.Receiving, owner.Ready:
 		if r.Peer != s.Host {
 			return false, fmt.Errorf("%w: %s is in a move of it with %s: run Resume with that host first", ErrInterrupted, t.Host, r.Peer)

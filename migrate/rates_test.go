@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/xenhost/xenhost/migrate"
 	"github.com/xenhost/xenhost/shaping"
 )
 
@@ -40,7 +41,8 @@ func TestRatesThatTheTargetCanNotPromise(t *testing.T) {
 	_, err := w.Machine("islay").Shaping.Apply(ctx, narrow)
 	require.NoError(t, err)
 	_, err = w.move(ctx, "curacao", nil)
-	require.ErrorIs(t, err, shaping.ErrOvercommitted)
+	require.ErrorIs(t, err, migrate.ErrRefused)
+	require.ErrorContains(t, err, "islay: shaping: validate: uplink eth0 of 10mbit would promise 11mbit")
 	require.Equal(t, "curacao", w.lives("after the refusal"))
 	have, err := w.Machine("islay").Shaping.Read(ctx)
 	require.NoError(t, err)

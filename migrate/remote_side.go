@@ -29,29 +29,37 @@ var _ handover.Side = (*remoteSide)(nil)
 
 // open holds a guest on the other host.
 func (r *Remote) open(ctx context.Context, id uuid.UUID) (handover.Side, error) {
-	stream, err := r.mux.OpenStream()
+	stream, hold, err := r.openHold(ctx, verbHold, id)
 	if err != nil {
-		return nil, r.lost(err)
+		return nil, err
+	}
+	return &remoteSide{r: r, id: hold, stream: stream}, nil
+}
+
+// openHold calls a verb that lasts as long as its stream, and returns the number
+// that it gave.
+func (r *Remote) openHold(ctx context.Context, verb string, id uuid.UUID) (stream *yamux.Stream, hold uint64, err error) {
+	if stream, err = r.mux.OpenStream(); err != nil {
+		return nil, 0, r.lost(err)
 	}
 	stop := context.AfterFunc(ctx, func() {
 		stream.Close()
 		_ = stream.SetDeadline(time.Unix(1, 0))
 	})
-	s := &remoteSide{r: r, stream: stream}
-	if err := r.talkHold(stream, id, &s.id); err != nil {
+	if err := r.talkHold(stream, verb, id, &hold); err != nil {
 		stop()
 		stream.Close()
-		return nil, err
+		return nil, 0, err
 	}
 	if !stop() { // ctx ended just now
 		stream.Close()
-		return nil, ctx.Err()
+		return nil, 0, ctx.Err()
 	}
-	return s, nil
+	return stream, hold, nil
 }
 
-func (r *Remote) talkHold(stream *yamux.Stream, id uuid.UUID, hold *uint64) error {
-	if err := send(stream, call{verb: verbHold, args: guestArgs{id}}); err != nil {
+func (r *Remote) talkHold(stream *yamux.Stream, verb string, id uuid.UUID, hold *uint64) error {
+	if err := send(stream, call{verb: verb, args: guestArgs{id}}); err != nil {
 		return r.lost(err)
 	}
 	var rep reply
@@ -86,6 +94,10 @@ func (s *remoteSide) Observe(ctx context.Context) (seen handover.Seen, err error
 	return seen, err
 }
 
+func (s *remoteSide) Claim(ctx context.Context, token uint64) error {
+	return s.do(ctx, verbClaim, claimArgs{token}, nil)
+}
+
 func (s *remoteSide) Put(ctx context.Context, r owner.Record) error {
 	return s.do(ctx, verbPut, r, nil)
 }
@@ -99,6 +111,11 @@ func (s *remoteSide) Stop(ctx context.Context) (how xen.Ending, err error) {
 
 func (s *remoteSide) Sum(ctx context.Context, dev string) (sum [sha256.Size]byte, err error) {
 	err = s.do(ctx, verbSum, diskArgs{dev}, &sum)
+	return sum, err
+}
+
+func (s *remoteSide) Sample(ctx context.Context, dev string) (sum [sha256.Size]byte, err error) {
+	err = s.do(ctx, verbSample, diskArgs{dev}, &sum)
 	return sum, err
 }
 
@@ -133,14 +150,7 @@ func (s *remoteSide) Receive(ctx context.Context, g host.Guest, epoch uint64) (f
 }
 
 func (s *remoteSide) Accept(ctx context.Context, dev string, t blockcopy.Transfer, r io.Reader) (stats blockcopy.Stats, err error) {
-	up := func(w io.Writer) error {
-		data := chunkWriter{w}
-		if _, err := io.CopyBuffer(data, justReader{r}, make([]byte, 256<<10)); err != nil {
-			return err
-		}
-		return data.Close()
-	}
-	err = s.r.call(ctx, call{verb: verbAccept, hold: s.id, args: acceptArgs{dev, t}, up: up, result: &stats})
+	err = s.r.call(ctx, call{verb: verbAccept, hold: s.id, args: acceptArgs{dev, t}, up: uploads(r), result: &stats})
 	return stats, err
 }
 

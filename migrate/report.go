@@ -28,6 +28,8 @@ type Report struct {
 	Owner string `json:"owner"`
 
 	Passes []Pass `json:"passes,omitempty"`
+	// Rounds is how often what the guest wrote meanwhile was copied while it ran.
+	Rounds int `json:"rounds,omitempty"`
 	// Sums are the SHA-256 of the disks, by Disk.Dev, equal on both hosts.
 	Sums map[string]string `json:"sums,omitempty"`
 	// Memory is what went from domain to domain in a live move.
@@ -51,7 +53,10 @@ type Pass struct {
 	What handover.What `json:"what"`
 	// Whole tells why all of the disk was read again after the guest stopped,
 	// where the snapshot could not say what changed; usually "".
-	Whole    string        `json:"whole,omitempty"`
+	Whole string `json:"whole,omitempty"`
+	// Asked is how many bytes of hashes the target sent first, to tell what it
+	// held from an earlier move.
+	Asked    int64         `json:"asked,omitempty"`
 	Duration time.Duration `json:"duration"`
 	blockcopy.Stats
 }

@@ -47,11 +47,23 @@ func (r *resume) run(ctx context.Context, a, b Host) error {
 			}
 		}
 	}
+	ctx, grip, err := grasp(ctx, r.opts.Locker, r.report.UUID)
+	if err != nil {
+		return err
+	}
+	return grip.let(ctx, r.both(ctx, a, b, grip))
+}
+
+// both holds the guest on the two hosts.
+func (r *resume) both(ctx context.Context, a, b Host, grip *grip) error {
 	held, err := openPair(ctx, a, b, r.report.UUID)
 	if err != nil {
 		return err
 	}
 	defer closePair(held)
+	if err := grip.claim(ctx, held); err != nil {
+		return err
+	}
 	return r.settle(ctx, [2]handover.Side{held.Source, held.Target})
 }
 

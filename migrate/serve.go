@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/yamux"
 
+	"github.com/xenhost/xenhost/migrate/replica"
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/host"
 )
@@ -59,7 +60,7 @@ func Serve(ctx context.Context, h *host.Host, conn io.ReadWriteCloser, opts *Ser
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	stopWatch := context.AfterFunc(ctx, func() { mux.Close() })
-	s := &session{host: h, log: log, holds: make(map[uint64]*held)}
+	s := &session{host: h, log: log, holds: make(map[uint64]*held), keeps: make(map[uint64]*replica.Local)}
 	err = s.accept(ctx, mux)
 	cancel()
 	s.calls.Wait()
@@ -87,6 +88,7 @@ type session struct {
 	peer   string // the name that it said; "" is no host
 	lastID uint64
 	holds  map[uint64]*held
+	keeps  map[uint64]*replica.Local
 }
 
 func (s *session) accept(ctx context.Context, mux *yamux.Session) error {
@@ -144,7 +146,7 @@ func (s *session) answer(ctx context.Context, req request, stream *yamux.Stream)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	switch req.Verb {
-	case verbProvision, verbAccept, verbHold, verbEmit, verbAbsorb: // they read the stream themselves
+	case verbProvision, verbAccept, verbLearn, verbHold, verbEmit, verbAbsorb, verbKeep, verbPush: // they read the stream themselves
 	default:
 		go func() { // ends with the call: see the deadline below
 			var b [1]byte
@@ -167,6 +169,8 @@ func (s *session) answer(ctx context.Context, req request, stream *yamux.Stream)
 		return s.hostVerb(ctx, req, stream)
 	case verbHold:
 		return s.hold(ctx, req, stream)
+	case verbPromote, verbKept, verbKeep, verbBegin, verbPush, verbConfirm, verbCopySum:
+		return s.replicaVerb(ctx, req, stream)
 	}
 	return s.heldVerb(ctx, req, stream)
 }

@@ -136,17 +136,21 @@ func (s *session) heldVerb(ctx context.Context, req request, stream *yamux.Strea
 			return nil, err
 		}
 		return h.side.Reread(ctx, a.Dev, a.Extents)
-	case verbChanged, verbSum, verbExtents:
+	case verbChanged, verbSum, verbSample, verbExtents:
 		a, err := args[diskArgs](req)
 		switch {
 		case err != nil:
 			return nil, err
 		case req.Verb == verbSum:
 			return h.side.Sum(ctx, a.Dev)
+		case req.Verb == verbSample:
+			return h.side.Sample(ctx, a.Dev)
 		case req.Verb == verbExtents:
 			return h.side.Extents(ctx, a.Dev)
 		}
 		return h.side.Changed(ctx, a.Dev)
+	case verbCompare, verbLearn, verbHashes:
+		return compare(ctx, h.side, req, stream)
 	case verbSend:
 		return s.send(ctx, h.side, req, stream)
 	case verbAccept:
@@ -170,6 +174,12 @@ func change(ctx context.Context, side *handover.Local, req request) (any, error)
 			return nil, err
 		}
 		return nil, side.Put(ctx, r)
+	case verbClaim:
+		a, err := args[claimArgs](req)
+		if err != nil {
+			return nil, err
+		}
+		return nil, side.Claim(ctx, a.Token)
 	case verbReceive:
 		a, err := args[receiveArgs](req)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/migrate/blockcopy"
+	"github.com/xenhost/xenhost/migrate/replica"
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/shaping"
 	"github.com/xenhost/xenhost/xen"
@@ -39,7 +40,10 @@ func codes() []struct {
 		{"busy", host.ErrBusy},
 		{"invalid", host.ErrInvalid},
 		{"foreign", host.ErrForeign},
+		{"stale", host.ErrStale},
+		{"never-live", host.ErrNeverLive},
 		{"not-owner", owner.ErrNotOwner},
+		{"override", owner.ErrOverride},
 		{"transition", owner.ErrTransition},
 		{"no-space", lvm.ErrNoSpace},
 		{"snapshot-invalid", lvm.ErrSnapshotInvalid},
@@ -60,6 +64,10 @@ func codes() []struct {
 		{"rates-overcommitted", shaping.ErrOvercommitted},
 		{"rates-invalid", shaping.ErrInvalid},
 		{"stream", blockcopy.ErrStream},
+		{"base", blockcopy.ErrBase},
+		{"superseded", replica.ErrSuperseded},
+		{"unproven", replica.ErrUnproven},
+		{"doubtful", replica.ErrDoubtful},
 		{"protocol", ErrProtocol},
 		{"unreachable", ErrUnreachable},
 	}

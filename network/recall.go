@@ -6,6 +6,20 @@ import (
 	"strings"
 )
 
+// Recorded implements Manager: it is what the firewall's tables say.
+func (l *Linux) Recorded(ctx context.Context) (State, error) {
+	var s State
+	err := l.do(ctx, func(ctx context.Context, _ *kernel) error {
+		seen, err := l.recall(ctx)
+		s = seen.inPlace()
+		return err
+	})
+	if err != nil {
+		return State{}, &Error{Op: "read what is recorded", Err: err}
+	}
+	return s, nil
+}
+
 // recall is what the tables say. What is remembered is used as long as the
 // stamp of the kernel is the same; otherwise all of it is read, which finds
 // whatever a hand has changed in our chains.

@@ -1,7 +1,8 @@
 // Agent runs in each dom0 that takes part in moves.
 //
 //	agent serve    answers another host on stdin and stdout; ssh starts it
-//	agent boot     after power-on: fence, network, start what should run
+//	agent boot     after power-on: fence, ask the peers of the settings, network, start what
+//	               should run
 //	agent run      the same, then stays: restarts guests that nobody else would, keeps
 //	               rates in force and ends throttles; the one service that a dom0 needs
 //	agent list     what this host has
@@ -49,8 +50,11 @@ func main() {
 				}
 				report, err := h.Boot(c.Context())
 				printErr := flags.Print(c.OutOrStdout(), report, func(w io.Writer) {
-					fmt.Fprintf(w, "fenced\t%d\nstarted\t%d\nrunning\t%d\nunfinished\t%d\n",
-						len(report.Fenced), len(report.Started), len(report.Running), len(report.Unfinished))
+					fmt.Fprintf(w, "fenced\t%d\nstarted\t%d\nrunning\t%d\nunfinished\t%d\nsuperseded\t%d\n",
+						len(report.Fenced), len(report.Started), len(report.Running), len(report.Unfinished), len(report.Superseded))
+					for _, peer := range report.Unheard {
+						fmt.Fprintf(w, "no answer\t%s\n", peer)
+					}
 				})
 				if err != nil {
 					return err

@@ -3,8 +3,12 @@
 //
 //	move web1 --to root@islay              a cold move
 //	move web1 --to root@islay --live       with its memory: the guest is interrupted for a moment
+//	move web1 --to root@islay --two-pass   its writes are followed while it runs, then it boots there
+//	move web1 --to root@islay --limit 20M  at 20 MiB a second at most
 //	move web1 --to root@islay --dry-run    the steps, the bytes, the downtime
 //	move web1 --to root@islay --resume     end an interrupted move, from either host
+//	move web1 --dead islay --vouch "powered off"  end it here alone, if islay is dead for ever:
+//	                                       you vouch for it that islay is off, or "destroyed"
 //
 // Exit codes: 0 done, 1 not possible or rolled back (the guest is where it
 // was), 2 wrong command line, 3 interrupted (run it again with --resume).
@@ -31,8 +35,11 @@ type options struct {
 	to, agent      string
 	ssh            []string
 	dryRun, resume bool
-	live, verify   bool
+	live, twoPass  bool
+	verify         bool
 	pause          time.Duration
+	limit          cli.Size
+	dead, vouch    string
 }
 
 func main() {
@@ -45,12 +52,25 @@ func main() {
 	f.StringArrayVar(&o.ssh, "ssh-option", nil, "option for ssh, as -i; may be repeated")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and change nothing")
 	f.BoolVar(&o.live, "live", false, "move its memory too: it does not boot")
-	f.BoolVar(&o.verify, "verify-full", false, "read all of its disks again while it is interrupted in a live move")
-	f.DurationVar(&o.pause, "max-pause", 0, "for how long a live move may keep it from its disks (1s)")
+	f.BoolVar(&o.twoPass, "two-pass", false, "follow its writes while it runs, for a short stop before it boots there")
+	f.BoolVar(&o.verify, "verify-full", false, "read all of its disks again while it is interrupted in a live or two-pass move")
+	f.DurationVar(&o.pause, "max-pause", 0, "for how long a live or two-pass move may keep it from its disks (1s, 5s)")
+	f.Var(&o.limit, "limit", "how many bytes a second to send at most, as 100M, disks and memory together")
 	f.BoolVar(&o.resume, "resume", false, "end an interrupted move")
+	f.StringVar(&o.dead, "dead", "", "override: end an interrupted move here alone; the name of its other host, which is dead for ever")
+	f.StringVar(&o.vouch, "vouch", "", `with --dead, what you vouch for: "powered off" or "destroyed"; with --dry-run see first what it may cost`)
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if (o.dead == "") != (o.vouch == "") || o.dead != "" && (o.to != "" || o.resume) {
+			return cli.Usage("--dead and --vouch go together, and without --to and --resume")
+		}
+		if o.dead != "" {
+			return o.override(c.Context(), c.OutOrStdout(), args[0])
+		}
 		if o.to == "" {
 			return cli.Usage("--to is missing: which host?")
+		}
+		if o.live && o.twoPass {
+			return cli.Usage("--live or --two-pass, not both")
 		}
 		return o.run(c.Context(), c.OutOrStdout(), args[0])
 	}
@@ -75,7 +95,7 @@ func (o *options) run(ctx context.Context, out io.Writer, what string) error {
 	defer there.Close()
 	steps := &ladder{out: os.Stderr, bars: cli.IsTerminal(os.Stderr)}
 	defer steps.end()
-	opts := &migrate.Options{Progress: steps.progress, VerifyFull: o.verify, MaxPause: o.pause}
+	opts := &migrate.Options{Progress: steps.progress, VerifyFull: o.verify, MaxPause: o.pause, Limit: int64(o.limit)}
 	if o.resume {
 		return o.end(ctx, out, here, there, what, opts)
 	}
@@ -84,8 +104,11 @@ func (o *options) run(ctx context.Context, out io.Writer, what string) error {
 		return err
 	}
 	mode := migrate.Cold
-	if o.live {
+	switch {
+	case o.live:
 		mode = migrate.Live
+	case o.twoPass:
+		mode = migrate.TwoPass
 	}
 	plan, err := migrate.PlanMove(ctx, here, there, g.UUID, mode, opts)
 	if err != nil {
@@ -118,9 +141,17 @@ func (o *options) end(ctx context.Context, out io.Writer, here *host.Host, there
 }
 
 func table(w io.Writer, r migrate.Report) {
-	fmt.Fprintf(w, "%s\tis on\t%s\t%s\n", r.Name, r.Owner, r.Why)
+	if r.Owner == "" {
+		fmt.Fprintf(w, "%s\truns nowhere\t\t%s\n", r.Name, r.Why)
+	} else {
+		fmt.Fprintf(w, "%s\tis on\t%s\t%s\n", r.Name, r.Owner, r.Why)
+	}
 	for _, p := range r.Passes {
-		fmt.Fprintf(w, "%s\t%s\tread %s, sent %s\tin %s\n", p.Dev, p.What, migrate.Bytes(p.Read), migrate.Bytes(p.Wire), p.Duration.Round(time.Millisecond))
+		hashes := ""
+		if p.Asked > 0 {
+			hashes = fmt.Sprintf(", the delta by %s of hashes", migrate.Bytes(p.Asked))
+		}
+		fmt.Fprintf(w, "%s\t%s\tread %s, sent %s%s\tin %s\n", p.Dev, p.What, migrate.Bytes(p.Read), migrate.Bytes(p.Wire), hashes, p.Duration.Round(time.Millisecond))
 	}
 	for dev, sum := range r.Sums {
 		fmt.Fprintf(w, "%s\tsha256\t%s\tequal on both hosts\n", dev, sum)

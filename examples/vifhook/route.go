@@ -44,7 +44,7 @@ func (h hook) routed(ctx context.Context) error {
 			return err
 		}
 	}
-	state, err := h.network.Read(ctx)
+	state, err := h.network.Recorded(ctx) // Read leaves out the port of a vif that leads nowhere yet
 	if err != nil {
 		return err
 	}

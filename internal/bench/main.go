@@ -64,7 +64,7 @@ type scenario struct {
 func main() {
 	asJSON := flag.Bool("json", false, "print a JSON row a line")
 	var sizes sizes
-	flag.Var(&sizes, "size", "size of the volumes of blockcopy, as 2G; may be repeated")
+	flag.Var(&sizes, "size", "size of the volumes of blockcopy and replica, as 2G; may be repeated")
 	flag.Usage = func() { usage(os.Stderr) }
 	flag.Parse()
 	if flag.NArg() != 1 {

@@ -4,6 +4,7 @@ package main
 func scenarios(sizes sizes) []scenario {
 	return []scenario{
 		{"blockcopy", "volumes brought up to date: dd, zstd, ssh, rsync, desync", "rsync, zstd, openssh-server; six times -size of disk", sizes.benchBlockcopy},
+		{"replica", "a guest's replica brought up to date: rsync, dd", "rsync; nine times -size of disk", sizes.benchReplica},
 		{"xen", "a read of xenstore, the statistics of all domains", "root in a dom0", benchXen},
 		{"guard", "anti-spoofing: cost of a frame, by number of guests", "root, nft", benchGuard},
 		{"network", "port forwards: load, add one, remove one, nothing new; new flows; lost ones", "root, iptables, nft; five minutes", benchNetwork},

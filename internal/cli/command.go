@@ -72,11 +72,24 @@ func (e UsageError) Error() string { return e.Err.Error() }
 // Unwrap returns Err.
 func (e UsageError) Unwrap() error { return e.Err }
 
+// Status is an error with an exit code of its own.
+type Status struct {
+	Code int
+	Err  error
+}
+
+// Error implements error.
+func (s Status) Error() string { return s.Err.Error() }
+
+// Unwrap returns Err.
+func (s Status) Unwrap() error { return s.Err }
+
 // Usage makes a UsageError.
 func Usage(format string, a ...any) error { return UsageError{fmt.Errorf(format, a...)} }
 
 // Main runs a command with a context that SIGINT and SIGTERM end, and exits
-// with a code; interrupted is the error that means ExitInterrupted, or nil.
+// with a code: that of a Status, or one of the above;
+// interrupted is the error that means ExitInterrupted, or nil.
 func Main(c *cobra.Command, interrupted error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	c.SilenceErrors, c.SilenceUsage = true, true
@@ -88,7 +101,10 @@ func Main(c *cobra.Command, interrupted error) {
 	}
 	fmt.Fprintf(os.Stderr, "%s: %v\n", c.Name(), err)
 	var usage UsageError
+	var status Status
 	switch {
+	case errors.As(err, &status):
+		os.Exit(status.Code)
 	case errors.As(err, &usage):
 		fmt.Fprintf(os.Stderr, "See %s --help.\n", c.Name())
 		os.Exit(ExitUsage)

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/xenhost/xenhost/lvm"
+	"github.com/xenhost/xenhost/migrate"
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/network/guard"
 	"github.com/xenhost/xenhost/network/island"
@@ -37,6 +39,33 @@ type Settings struct {
 	Guard       bool                 `json:"guard,omitempty"`          // guests send with their own MACs and addresses only
 	Uplink      *shaping.Uplink      `json:"uplink,omitempty"`         // the line to the world, for rates; without it guests have none
 	Grace       string               `json:"grace,omitempty"`          // until a guest's plug is pulled, as 60s
+	Peers       []Peer               `json:"peers,omitempty"`          // asked at boot whether a guest is theirs since a newer epoch
+}
+
+// Peer is another host that guests move to and from.
+type Peer struct {
+	Name    string   `json:"name"`              // its own name
+	SSH     string   `json:"ssh"`               // as ssh takes it: root@islay
+	Agent   []string `json:"agent,omitempty"`   // empty is xenhost-agent serve
+	Options []string `json:"options,omitempty"` // for ssh, as -i, /root/.ssh/islay
+}
+
+// peers reaches them by ssh.
+func (s Settings) peers(run dom0.Runner, log *slog.Logger) host.Peers {
+	if len(s.Peers) == 0 {
+		return nil
+	}
+	p := &migrate.Peers{}
+	for _, peer := range s.Peers {
+		p.Hosts = append(p.Hosts, migrate.Peer{Name: peer.Name, Dial: func(ctx context.Context) (*migrate.Remote, error) {
+			conn, err := migrate.Command(ctx, run, migrate.SSH(peer.SSH, &migrate.SSHOptions{Agent: peer.Agent, Options: peer.Options}))
+			if err != nil {
+				return nil, err
+			}
+			return migrate.Dial(ctx, conn, &migrate.DialOptions{Name: s.Name, Log: log})
+		}})
+	}
+	return p
 }
 
 // DefaultSettings is where Open looks when no file is named.
@@ -71,6 +100,7 @@ func Open(path string, log *slog.Logger) (*host.Host, error) {
 			Bonds: s.Bonds, VLANs: s.VLANs, VXLANs: s.VXLANs, Bridges: s.Bridges, Masquerades: s.Masquerades,
 		},
 		Grace: grace,
+		Peers: s.peers(run, log),
 		Log:   log,
 	}
 	if s.Uplink != nil {

@@ -27,7 +27,7 @@ func TestSettings(t *testing.T) {
 		require.ErrorContains(t, err, says)
 		require.ErrorContains(t, err, path)
 	}
-	require.NoError(t, os.WriteFile(path, []byte(`{"name":"curacao","grace":"60s","guard":true,"masquerades":[{"source":"192.168.0.0/16","out":"xenext"}],"uplink":{"dev":"eth0","rate":"950mbit"}}`), 0o600))
+	require.NoError(t, os.WriteFile(path, []byte(`{"name":"curacao","grace":"60s","guard":true,"peers":[{"name":"islay","ssh":"root@islay"}],"masquerades":[{"source":"192.168.0.0/16","out":"xenext"}],"uplink":{"dev":"eth0","rate":"950mbit"}}`), 0o600))
 	h, err := Open(path, nil)
 	require.NoError(t, err)
 	assert.Equal(t, "curacao", h.Name())

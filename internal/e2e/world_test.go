@@ -54,7 +54,7 @@ func newWorld(t *testing.T, lab *xenlab.Lab) *world {
 	dir := t.TempDir()
 	for name, pkg := range map[string]string{
 		"xenhost-agent": "examples/agent", "xenhost-provision": "examples/provision",
-		"xenhost-move": "examples/move", "xenhost-shape": "examples/shape", "killmove": "internal/e2e/killmove", "relaymove": "internal/e2e/relaymove",
+		"xenhost-move": "examples/move", "xenhost-nightly": "examples/nightly", "xenhost-shape": "examples/shape", "killmove": "internal/e2e/killmove", "relaymove": "internal/e2e/relaymove",
 	} {
 		build := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", filepath.Join(dir, name), "github.com/xenhost/xenhost/"+pkg)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -35,6 +35,10 @@ type PushOptions struct {
 	// hashes, all is looked at. Only with Index.
 	Changes iter.Seq2[lvm.Extent, error]
 	Since   Generation
+	// Frozen is the caller's word that src is, after a cut, the same snapshot
+	// that it was: what was sent before the cut is not looked at again. Without
+	// it a transfer that goes on ends with a second one about that part.
+	Frozen bool
 	// Verify lets both ends read all of it again and compares.
 	Verify   bool
 	Limit    int64          // bytes per second; 0 is no limit

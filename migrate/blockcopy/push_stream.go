@@ -93,7 +93,7 @@ func (p *pusher) withIndex(ctx context.Context, path string, o offer) error {
 	if err != nil {
 		return err
 	}
-	if err := p.pass(ctx, t, d, p.changes(t)); err != nil || t.From.Offset == 0 {
+	if err := p.pass(ctx, t, d, p.changes(t)); err != nil || t.From.Offset == 0 || p.opts.Frozen {
 		return err
 	}
 	// What was sent before the cut was not looked at again; it may have

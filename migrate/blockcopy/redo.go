@@ -15,8 +15,8 @@ const logMagic = "XENRDO01"
 // logSync is how much of a redo log a power failure can take, in bytes.
 const logSync = 16 << 20
 
-// delta collects, proves, and applies.
-func (r *Replica) delta(ctx context.Context, in io.Reader, t Transfer, end int64) (Stats, error) {
+// delta collects, proves, and applies, unless it is to be staged only.
+func (r *Replica) delta(ctx context.Context, in io.Reader, t Transfer, end int64, stage bool) (Stats, error) {
 	stats, end, err := r.collect(ctx, in, t, end)
 	if err != nil {
 		return stats, err
@@ -31,6 +31,9 @@ func (r *Replica) delta(ctx context.Context, in io.Reader, t Transfer, end int64
 	}
 	if err != nil {
 		return stats, errors.Join(err, r.store.Log().Truncate(0)) // nothing to go on with
+	}
+	if stage {
+		return stats, r.save(State{Generation: r.state.Generation, Staged: &Applying{To: whole.Generation(), Length: end}})
 	}
 	// From here on the new generation is what the replica will hold.
 	state := State{Generation: r.state.Generation, Applying: &Applying{To: whole.Generation(), Length: end}}

@@ -29,8 +29,8 @@ type Log interface {
 	Size() (int64, error)
 }
 
-// State is what a replica remembers. At most one of Receiving and Applying is
-// there.
+// State is what a replica remembers. At most one of Receiving, Staged and
+// Applying is there.
 type State struct {
 	// Volume is the Identity of the volume that the rest is about.
 	Volume string `json:"volume,omitempty"`
@@ -39,6 +39,9 @@ type State struct {
 	// Receiving is a first copy that is written in place: the volume holds
 	// nothing whole yet. From is a point that is on the disk.
 	Receiving *Transfer `json:"receiving,omitempty"`
+	// Staged is a delta that has arrived and waits for Apply: all of it is in the
+	// redo log, and nothing of it in the volume.
+	Staged *Applying `json:"staged,omitempty"`
 	// Applying is the delta that makes of Generation another one: all of it
 	// is in the redo log, and some of it in the volume.
 	Applying *Applying `json:"applying,omitempty"`
@@ -121,14 +124,15 @@ func (r *Replica) Pending(ctx context.Context) (*Transfer, error) {
 // ErrBase: t is not for the generation that the volume holds, or goes on with
 // a transfer that is not pending.
 func (r *Replica) Receive(ctx context.Context, in io.Reader, t Transfer) (Stats, error) {
-	stats, err := r.receive(ctx, in, t)
+	stats, err := r.receive(ctx, in, t, false)
 	if err != nil {
 		return stats, fmt.Errorf("replica: %w", err)
 	}
 	return stats, nil
 }
 
-func (r *Replica) receive(ctx context.Context, in io.Reader, t Transfer) (Stats, error) {
+// receive is Receive, or Stage.
+func (r *Replica) receive(ctx context.Context, in io.Reader, t Transfer, stage bool) (Stats, error) {
 	if r.state.Applying != nil { // the disk failed, and may do so again
 		if err := r.apply(ctx); err != nil {
 			return Stats{}, err
@@ -139,6 +143,11 @@ func (r *Replica) receive(ctx context.Context, in io.Reader, t Transfer) (Stats,
 	}
 	if t.Base != r.state.Generation {
 		return Stats{}, fmt.Errorf("%w: it is made for %s, here is %s", ErrBase, t.Base, r.state.Generation)
+	}
+	if r.state.Staged != nil { // its place is needed
+		if err := r.save(State{Generation: r.state.Generation}); err != nil {
+			return Stats{}, err
+		}
 	}
 	first := r.state.Generation == Generation{}
 	end := int64(pageSize) // of the redo log
@@ -157,7 +166,7 @@ func (r *Replica) receive(ctx context.Context, in io.Reader, t Transfer) (Stats,
 	if first {
 		return r.first(ctx, in, t)
 	}
-	return r.delta(ctx, in, t, end)
+	return r.delta(ctx, in, t, end, stage)
 }
 
 // first writes in place.

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"runtime"
 
+	"github.com/xenhost/xenhost/internal/pace"
 	"github.com/xenhost/xenhost/lvm"
 )
 
@@ -51,7 +52,7 @@ func Send(ctx context.Context, w io.Writer, src io.ReaderAt, t Transfer, opts *S
 			return Stats{}, fmt.Errorf("send: %w", err)
 		}
 	}
-	w = limited(ctx, w, opts.Limit)
+	w = pace.New(opts.Limit).Writer(ctx, w)
 	if opts.Index != nil {
 		w = opts.Index.ahead(w)
 	}

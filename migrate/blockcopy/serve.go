@@ -16,7 +16,9 @@ type Target struct {
 	}
 	Fresh   bool     // it reads as zeros
 	Replica *Replica // of Volume; nil: written in place
-	Close   func() error
+	// Stage leaves a delta for Replica.Apply; the volume stays as it was.
+	Stage bool
+	Close func() error
 }
 
 // Serve answers one Push on conn, until that ends the connection. open decides
@@ -124,6 +126,9 @@ func (s *session) open(ctx context.Context, r Request, open func(context.Context
 
 func (s *session) receive(ctx context.Context, t Transfer) (Stats, error) {
 	if r := s.target.Replica; r != nil {
+		if s.target.Stage {
+			return r.Stage(ctx, s.in, t)
+		}
 		return r.Receive(ctx, s.in, t)
 	}
 	if t.From != (Point{}) || t.Base != (Generation{}) {

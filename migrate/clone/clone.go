@@ -197,12 +197,12 @@ func one(ctx context.Context, h *host.Host, id uuid.UUID) (Clone, error) {
 	return of(s), nil
 }
 
-// Promote gives the guest the disks of its clone; see host.Promote.
+// Promote gives the guest the disks of its clone; see host.PromoteClone.
 func Promote(ctx context.Context, h *host.Host, id uuid.UUID) (host.Promotion, error) {
 	if _, err := one(ctx, h, id); err != nil {
 		return host.Promotion{}, err
 	}
-	return h.Promote(ctx, id)
+	return h.PromoteClone(ctx, id)
 }
 
 // Discard ends a clone: its domain, volumes, network and definition. There

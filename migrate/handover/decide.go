@@ -22,6 +22,7 @@ const (
 	Retract Way = "retract" // the target gives it up, then the source gets it back: a live one that ran on there
 	Lift    Way = "lift"    // the source gets it back with a new epoch: the target gave it up durably
 	Yield   Way = "yield"   // both have a record of owning it: the lower epoch, the source, gives in
+	Drop    Way = "drop"    // an override: what had arrived is of no value
 )
 
 // ErrConflict: the records of the two hosts contradict each other in a way
@@ -119,6 +120,11 @@ func between(source, target Seen) (Way, string) {
 		}
 		return elsewhere(source, target)
 
+	case owner.Committed:
+		if t.State == owner.Running && t.Epoch > s.Epoch {
+			return Yield, fmt.Sprintf("%s had committed, and %s has a higher epoch: an operator's override", source.Host, target.Host)
+		}
+
 	case owner.Released:
 		if t.State == owner.Committed && same {
 			return Forward, target.Host + " has committed"
@@ -153,7 +159,7 @@ func elsewhere(source, target Seen) (Way, string) {
 		return "", ""
 	}
 	switch t.State {
-	case "", owner.Aborted, owner.Released, owner.Fenced:
+	case "", owner.Aborted, owner.Released, owner.Fenced, owner.Replica:
 		return Nothing, "it was handed to " + s.Peer
 	}
 	return "", ""

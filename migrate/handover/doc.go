@@ -70,9 +70,17 @@
 //	Fenced, Ready|Committed|Running    forward
 //	Fenced (live), Ready               forward if the source's domain stands still, else retract
 //	Fenced, Aborted                    lift: the source gets it back with a new epoch
-//	Running twice                      yield: the lower epoch gives in
+//	Running twice, or Committed with a lower epoch than Running
+//	                                   yield: the lower epoch gives in
 //	Running, Released|Aborted|none     nothing
+//	Running|Prepared, Replica          nothing, or back: a replica is none of a move
 //	anything else                      ErrConflict: a person decides, nothing is started
+//
+// Where the other host is dead for ever, an operator can vouch for it by name:
+// Overrule says what follows on the host that is left, Pair.Override does it.
+// The record then has a newer epoch than any that the dead host can have from
+// this move, so that it gives in when it comes back: at its boot, if it asks
+// (host.Config.Peers), else at the next Resume.
 //
 // A Side is one host of it: Local over a held host.Host, and what package
 // migrate puts in front of one at the other end of a connection.

@@ -26,7 +26,8 @@ type Local struct {
 
 	snapshots map[string]lvm.Volume // by Disk.Dev, since Snapshot
 	changed   map[string][]lvm.Extent
-	receiving map[string]lvm.ID // by Disk.Dev, since Receive
+	receiving map[string]lvm.ID           // by Disk.Dev, since Receive
+	known     map[string]*blockcopy.Index // what the target has, by Disk.Dev, from Compare to Send
 	devices   map[lvm.ID]lvm.Device
 }
 
@@ -43,7 +44,7 @@ func Open(h *host.Host, id uuid.UUID) (*Local, error) {
 
 // Close gives the hold back. What the verbs did stays.
 func (l *Local) Close() error {
-	err := l.closeDevices()
+	err := errors.Join(l.closeDevices(), l.forget())
 	l.hold.Release()
 	return err
 }
@@ -87,6 +88,9 @@ func (l *Local) Observe(ctx context.Context) (Seen, error) {
 	return s, nil
 }
 
+// Claim implements Keeper.
+func (l *Local) Claim(_ context.Context, token uint64) error { return l.hold.Claim(token) }
+
 // Put implements Keeper.
 func (l *Local) Put(_ context.Context, r owner.Record) error { return l.hold.SetRecord(r) }
 
@@ -113,6 +117,14 @@ func (l *Local) Sum(ctx context.Context, dev string) (sum [sha256.Size]byte, err
 		return sum, err
 	}
 	return blockcopy.Sum(ctx, device, device.Size())
+}
+
+// Sample implements Keeper.
+func (l *Local) Sample(_ context.Context, dev string) (sum [sha256.Size]byte, err error) {
+	if err := l.must(owner.Prepared, owner.Receiving); err != nil {
+		return sum, err
+	}
+	return l.hold.Sample(dev)
 }
 
 // disk finds a disk of the guest by its name inside the guest.

@@ -110,6 +110,13 @@ func (l *Local) Emit(ctx context.Context, wire io.ReadWriteCloser, suspended boo
 	if err := l.must(owner.Prepared); err != nil {
 		return relay.Stats{}, err
 	}
+	g, err := l.hold.Definition()
+	if err == nil {
+		err = g.MayMoveLive()
+	}
+	if err != nil {
+		return relay.Stats{}, err
+	}
 	m, err := l.host.Migrator()
 	if err != nil {
 		return relay.Stats{}, err

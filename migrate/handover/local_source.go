@@ -2,6 +2,7 @@ package handover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -80,7 +81,14 @@ func (l *Local) Send(ctx context.Context, from Reading, t blockcopy.Transfer, w 
 	if extents != nil {
 		opts.Changes = blockcopy.Extents(extents)
 	}
-	return blockcopy.Send(ctx, w, device, t, opts)
+	if opts.Index, err = l.draft(from.Dev, t); err != nil {
+		return blockcopy.Stats{}, err
+	}
+	stats, err := blockcopy.Send(ctx, w, device, t, opts)
+	if opts.Index != nil { // what is sent from now on it does not know
+		err = errors.Join(err, opts.Index.Close(), l.forget())
+	}
+	return stats, err
 }
 
 // reading returns the volume to read and the part of it.

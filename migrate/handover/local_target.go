@@ -39,15 +39,20 @@ func (l *Local) Accept(ctx context.Context, dev string, t blockcopy.Transfer, r 
 	if err := l.must(owner.Receiving); err != nil {
 		return blockcopy.Stats{}, err
 	}
-	id, ok := l.receiving[dev]
-	if !ok {
-		return blockcopy.Stats{}, fmt.Errorf("%w: disk %q is not being received under this hold", lvm.ErrInvalid, dev)
-	}
-	device, err := l.device(ctx, id)
+	device, err := l.received(ctx, dev)
 	if err != nil {
 		return blockcopy.Stats{}, err
 	}
 	return blockcopy.Receive(ctx, r, device, t, nil)
+}
+
+// received opens the volume of a disk that is being received.
+func (l *Local) received(ctx context.Context, dev string) (lvm.Device, error) {
+	id, ok := l.receiving[dev]
+	if !ok {
+		return nil, fmt.Errorf("%w: disk %q is not being received under this hold", lvm.ErrInvalid, dev)
+	}
+	return l.device(ctx, id)
 }
 
 // Discard implements Target.

@@ -74,7 +74,7 @@ func (p Pair) GiveUp(ctx context.Context, s, t *owner.Record) error {
 }
 
 func fencedFrom(s owner.Record) owner.Record {
-	s.State, s.Epoch = owner.Fenced, s.Epoch+1
+	s.State, s.Epoch, s.Override = owner.Fenced, s.Epoch+1, owner.Override{}
 	return s
 }
 
@@ -111,7 +111,11 @@ func (p Pair) take(ctx context.Context, t *owner.Record, off bool) error {
 		if err := p.Do(Adopt, p.Target, "", func() error { return p.Target.Adopt(ctx) }); err != nil {
 			return err
 		}
-		if err := p.Put(ctx, Own, p.Target, t, running(*t, t.Epoch)); err != nil {
+		epoch := t.Epoch
+		if t.Override != (owner.Override{}) {
+			epoch++
+		}
+		if err := p.Put(ctx, Own, p.Target, t, running(*t, epoch)); err != nil {
 			return err
 		}
 	}
@@ -202,14 +206,18 @@ func (p Pair) Forget(ctx context.Context, t *owner.Record) error {
 
 // Yield ends the claim of a source whose epoch is lower than the target's: its
 // domain is stopped, its volumes are fenced. No crash of a move leads here; a
-// state directory that was restored from a backup does.
+// state directory that was restored from a backup does, and an operator's
+// override while the host that is the source here was off.
 func (p Pair) Yield(ctx context.Context, s, t *owner.Record, off bool) error {
+	if s.State == owner.Committed {
+		return p.recall(ctx, s, t, off)
+	}
 	if err := p.Do(Stop, p.Source, "", func() error { _, err := p.Source.Stop(ctx); return err }); err != nil {
 		return err
 	}
 	if s.State == owner.Running {
 		prepared := *s
-		prepared.State, prepared.Peer, prepared.Move = owner.Prepared, p.Target.Host(), uuid.New()
+		prepared.State, prepared.Peer, prepared.Move, prepared.Override = owner.Prepared, p.Target.Host(), uuid.New(), owner.Override{}
 		if err := p.Put(ctx, Prepare, p.Source, s, prepared); err != nil {
 			return err
 		}
@@ -219,5 +227,5 @@ func (p Pair) Yield(ctx context.Context, s, t *owner.Record, off bool) error {
 
 // running is the record of an owner that is in no move.
 func running(r owner.Record, epoch uint64) owner.Record {
-	return owner.Record{UUID: r.UUID, State: owner.Running, Epoch: epoch}
+	return owner.Record{UUID: r.UUID, State: owner.Running, Epoch: epoch, Override: r.Override}
 }

@@ -40,26 +40,35 @@ func room(g host.Guest, group lvm.Group, have []lvm.Volume, disks []host.Disk) (
 	return problems
 }
 
-// snapshotRoom says why snapshots of the disks could not be made in a group.
-// Those that an earlier attempt left are removed first, so they count as room.
-func snapshotRoom(group lvm.Group, have []lvm.Volume, disks []host.Disk) (problems []string) {
+// snapshotRoom says why snapshots of the disks could not be made in a group, and
+// why not another of one disk beside them, as each round needs. Those that an
+// earlier attempt left are removed first, so they count as room.
+func snapshotRoom(group lvm.Group, have []lvm.Volume, disks []host.Disk) (one, another []string) {
 	for _, d := range disks {
-		name := d.SnapshotName()
 		have = slices.DeleteFunc(slices.Clone(have), func(v lvm.Volume) bool {
-			if v.Name == name && v.Kind == lvm.Snapshot {
-				group.Free += group.Round(lvm.SnapshotRoom(v.Size))
-				return true
+			if v.Name != d.SnapshotName() && v.Name != d.NextSnapshotName() {
+				return false
 			}
-			return v.Name == name
+			if v.Kind == lvm.Snapshot {
+				group.Free += group.Round(lvm.SnapshotRoom(v.Size))
+			}
+			return true
 		})
-		size, err := lvm.FitsSnapshot(group, have, d.Volume.Name, name, nil)
+	}
+	for _, d := range disks {
+		size, err := lvm.FitsSnapshot(group, have, d.Volume.Name, d.SnapshotName(), nil)
 		if err != nil {
-			problems = append(problems, fmt.Sprintf("snapshot of %s: %v", d.Volume, err))
+			one = append(one, fmt.Sprintf("snapshot of %s: %v", d.Volume, err))
 			continue
 		}
 		if d.Pool == "" {
 			group.Free -= size
 		}
 	}
-	return problems
+	for _, d := range disks {
+		if _, err := lvm.FitsSnapshot(group, have, d.Volume.Name, d.NextSnapshotName(), nil); err != nil {
+			another = append(another, fmt.Sprintf("second snapshot of %s, for the time of a round: %v", d.Volume, err))
+		}
+	}
+	return one, another
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/xenhost/xenhost/migrate/blockcopy"
 	"github.com/xenhost/xenhost/migrate/relay"
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/cpuid"
 	"github.com/xenhost/xenhost/xen/host"
 	"github.com/xenhost/xenhost/xen/host/owner"
 )
@@ -29,6 +30,9 @@ type Keeper interface {
 	Host() string
 	// Observe looks at everything that a decision may rest on.
 	Observe(ctx context.Context) (Seen, error)
+	// Claim says with which fencing token of a fleet's lock the guest is held;
+	// host.ErrStale refuses one that is lower than one before.
+	Claim(ctx context.Context, token uint64) error
 	// Put writes the owner record durably, or owner.ErrTransition.
 	Put(ctx context.Context, r owner.Record) error
 	// Start starts the guest if the record and the volumes allow it; one that
@@ -42,6 +46,8 @@ type Keeper interface {
 	// Reread is the SHA-256 of some extents of a disk, read again from the
 	// volume.
 	Reread(ctx context.Context, dev string, extents []lvm.Extent) ([sha256.Size]byte, error)
+	// Sample is host.Hold.Sample of a shared disk, when nobody writes it.
+	Sample(ctx context.Context, dev string) ([sha256.Size]byte, error)
 	// Sum is the SHA-256 of a disk, read again from the volume.
 	Sum(ctx context.Context, dev string) ([sha256.Size]byte, error)
 }
@@ -54,6 +60,11 @@ type Source interface {
 	// returns how many bytes that is; its errors are those of
 	// lvm.Content.Changed.
 	Changed(ctx context.Context, dev string) (int64, error)
+	// Compare makes ready for what the target says that it has of a disk, and
+	// returns the key for its hashes; Learn takes them, and the next Send of the
+	// disk leaves out what they say is there. See blockcopy.Index.
+	Compare(ctx context.Context, dev string) (key [32]byte, err error)
+	Learn(ctx context.Context, dev string, r io.Reader) error
 	// Send writes a disk, or a part of it, to w; see blockcopy.Send.
 	Send(ctx context.Context, from Reading, t blockcopy.Transfer, w io.Writer) (blockcopy.Stats, error)
 	// Next makes another snapshot of each disk and removes the one before it;
@@ -98,6 +109,9 @@ type Target interface {
 	Survey(ctx context.Context, g host.Guest) (Survey, error)
 	// Receive makes the volumes; fresh tells which read as zeros.
 	Receive(ctx context.Context, g host.Guest, epoch uint64) (fresh map[string]bool, err error)
+	// Hashes writes what the volume of a disk that Receive made holds to w; see
+	// blockcopy.Hashes.
+	Hashes(ctx context.Context, dev string, key [32]byte, w io.Writer) error
 	// Accept writes what Send sent to the volume of a disk that Receive made.
 	Accept(ctx context.Context, dev string, t blockcopy.Transfer, r io.Reader) (blockcopy.Stats, error)
 	// Absorb makes a domain of what Emit sends; else as Emit.
@@ -129,6 +143,9 @@ type Survey struct {
 	// Snapshots are the reasons why the host, as the source, could not make
 	// snapshots of the guest's volumes.
 	Snapshots []string `json:"snapshots,omitempty"`
+	// Rounds are the reasons why it could not make those of a round, beside the
+	// ones before.
+	Rounds []string `json:"rounds,omitempty"`
 	// Live are the reasons why the host could not send or get the guest's
 	// memory.
 	Live []string `json:"live,omitempty"`
@@ -137,4 +154,12 @@ type Survey struct {
 	// Xen is the host's version, as 4.17.7: memory goes to the same or a newer
 	// one only.
 	Xen string `json:"xen,omitempty"`
+	// CPU is what the CPUs have to give to domains, and Sees what the guest's
+	// domain was given; nil: not known, or it does not run.
+	CPU  *cpuid.Host   `json:"cpu,omitempty"`
+	Sees *cpuid.Policy `json:"sees,omitempty"`
+	// MTU is the bytes of a frame that each of the guest's bridges takes.
+	MTU map[string]int `json:"mtu,omitempty"`
+	// Unchecked is what the host can not tell, in words.
+	Unchecked []string `json:"unchecked,omitempty"`
 }

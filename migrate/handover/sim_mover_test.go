@@ -95,6 +95,11 @@ func (w *sim) resume() error {
 			err = p.Retract(ctx, &s, &t, false)
 		case handover.Lift:
 			err = p.Lift(ctx, &s, &t, false)
+		case handover.Yield: // no crash leads there, an override does
+			if t.Override == (owner.Override{}) {
+				return errors.New("two owners")
+			}
+			err = p.Yield(ctx, &s, &t, false)
 		case handover.Nothing:
 			if s.State == owner.Running && seen[v.Source].Domain == nil {
 				err = p.Back(ctx, &s, &t, false)

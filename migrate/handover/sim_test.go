@@ -31,6 +31,7 @@ type sim struct {
 type plight struct {
 	copyDies, xlDies bool
 	reboot           [2]bool
+	off              [2]bool // it stays without power
 }
 
 type simHost struct {
@@ -43,6 +44,7 @@ type simHost struct {
 	domain  xen.State // "" is none
 	title   string
 	half    bool // one of the two xl is at work
+	off     bool
 }
 
 var (
@@ -107,6 +109,9 @@ func (w *sim) dies() error {
 		if w.why.reboot[i] {
 			w.boot(h)
 		}
+		if w.why.off[i] {
+			h.domain, h.half, h.rec, h.off = "", false, h.durable, true
+		}
 	}
 	w.at = -2 // whatever the code does now, it is dead
 	panic(errDead)
@@ -127,7 +132,7 @@ func (w *sim) hangUp() {
 
 // boot is a power failure and what the host does by itself then.
 func (w *sim) boot(h *simHost) {
-	h.domain, h.half, h.rec = "", false, h.durable
+	h.domain, h.half, h.rec, h.off = "", false, h.durable, false
 	switch h.rec.State {
 	case owner.Fenced, owner.Released:
 		h.fenced = true

@@ -25,8 +25,9 @@ const (
 	Offer    Name = "offer"    // target record: Receiving
 	Receive  Name = "receive"  // target makes the volumes
 	Snapshot Name = "snapshot" // source makes snapshots
+	Compare  Name = "compare"  // each disk of which target has an old copy: it tells what that holds
 	Copy     Name = "copy"     // each disk, while the guest runs
-	Round    Name = "round"    // live: source begins to follow writes anew
+	Round    Name = "round"    // live, two-pass: source begins to follow writes anew
 	Migrate  Name = "migrate"  // live: the memory, while the guest runs; downtime begins at its end
 	Stop     Name = "stop"     // the guest is asked to power off: downtime begins
 	Changes  Name = "changes"  // each disk: what changed since the snapshot

@@ -9,6 +9,7 @@ import (
 
 	"github.com/xenhost/xenhost/xen"
 	"github.com/xenhost/xenhost/xen/host"
+	"github.com/xenhost/xenhost/xen/host/capacity"
 )
 
 // Survey implements Target.
@@ -17,7 +18,7 @@ func (l *Local) Survey(ctx context.Context, g host.Guest) (Survey, error) {
 	if err := g.Validate(); err != nil {
 		return s, err
 	}
-	for _, look := range []func(context.Context, host.Guest, *Survey) error{l.surveyDomains, l.surveyNames, l.surveyVolumes} {
+	for _, look := range []func(context.Context, host.Guest, *Survey) error{l.surveyDomains, l.surveyCPU, l.surveyNames, l.surveyNetwork, l.surveyVolumes} {
 		if err := look(ctx, g, &s); err != nil {
 			return s, err
 		}
@@ -31,8 +32,16 @@ func (s *Survey) problem(format string, a ...any) {
 
 // surveyDomains asks the hypervisor: memory, names, kernel, bridges.
 func (l *Local) surveyDomains(ctx context.Context, g host.Guest, s *Survey) error {
-	if err := l.host.Domains().Check(ctx, g.Spec(g.Devices())); err != nil {
-		s.problem("%v", err)
+	check := l.host.Domains().Check(ctx, g.Spec(g.Devices()))
+	if check == nil { // what is free may be promised
+		left, err := l.host.Capacity(ctx)
+		if err != nil {
+			return err
+		}
+		_, check = left.Receive(capacity.Need{Memory: g.Need().Memory})
+	}
+	if check != nil {
+		s.problem("%v", check)
 	}
 	if _, err := l.host.Migrator(); err != nil {
 		s.Live = append(s.Live, err.Error())
@@ -89,7 +98,8 @@ func (l *Local) surveyVolumes(ctx context.Context, g host.Guest, s *Survey) erro
 			}
 		}
 		s.Problems = append(s.Problems, room(g, group, volumes, disks)...)
-		s.Snapshots = append(s.Snapshots, snapshotRoom(group, volumes, disks)...)
+		one, another := snapshotRoom(group, volumes, disks)
+		s.Snapshots, s.Rounds = append(s.Snapshots, one...), append(s.Rounds, another...)
 	}
 	for _, d := range g.Disks {
 		if !known[d.Volume.Group] {

@@ -54,7 +54,7 @@ func (w *World) Settled(ctx context.Context, id uuid.UUID) error {
 					errs = append(errs, fmt.Errorf("guest %s: volume %s of its owner %s is not in use: active %t, skip %t", id, v.ID, s.host, v.Active, v.Skip))
 				}
 			}
-		case "", owner.Released, owner.Aborted:
+		case "", owner.Released, owner.Aborted, owner.Replica:
 			if s.Domain != nil {
 				errs = append(errs, fmt.Errorf("guest %s: a domain is left on %s: %+v", id, s.host, *s.Domain))
 			}
@@ -117,8 +117,15 @@ func (w *World) look(ctx context.Context, id uuid.UUID) (all []status, err error
 				errs = append(errs, fmt.Errorf("guest %s runs on %s and on %s", id, running, m.Name))
 			}
 			running = m.Name
-			if len(s.Volumes) > 0 {
-				last, err := Records(s.Volumes[0].Path, id)
+			path := ""
+			switch {
+			case len(s.Volumes) > 0:
+				path = s.Volumes[0].Path
+			case len(s.Guest.Shared) > 0:
+				path = s.Guest.Shared[0].Path
+			}
+			if path != "" {
+				last, err := Records(path, id)
 				if err != nil || last < acked {
 					errs = append(errs, fmt.Errorf("guest %s runs on %s with %d records, %d were acknowledged: %w", id, m.Name, last, acked, err))
 				}

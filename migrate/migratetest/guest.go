@@ -19,6 +19,8 @@ import (
 type life struct {
 	runs  string // host; "" is none
 	acked uint64
+	loss  bool                            // the next copy may lack some
+	jobs  chan func(*xentest.Guest) error // of Scribble; nobody takes one while no copy runs
 }
 
 // program is what runs in every guest of a machine: it opens the disk as a
@@ -56,19 +58,28 @@ func (m *Machine) program(ctx context.Context, g *xentest.Guest) {
 	if err != nil {
 		return // begins has told
 	}
+	w.mu.Lock()
+	jobs := w.lives[id].jobs
+	w.mu.Unlock()
 	tick := time.NewTicker(w.opts.Every)
 	defer tick.Stop()
-	for l.last+1 < l.room {
-		if err := g.Step(ctx, func() error { return w.append(disk, id, m.Name, &l) }); err != nil {
+	next := func() error { return w.append(disk, id, m.Name, &l) }
+	for {
+		if err := g.Step(ctx, next); err != nil {
 			return
 		}
+		next = func() error { return nil }
 		select {
 		case <-ctx.Done():
 			return
+		case job := <-jobs:
+			next = func() error { return job(g) }
 		case <-tick.C:
+			if l.last+1 < l.room { // else the disk is full of records
+				next = func() error { return w.append(disk, id, m.Name, &l) }
+			}
 		}
 	}
-	<-ctx.Done() // the disk is full of records
 }
 
 // append writes one record and acknowledges it.
@@ -98,7 +109,7 @@ func (w *World) begins(id uuid.UUID, host, path string) bool {
 	defer w.mu.Unlock()
 	known := w.lives[id]
 	if known == nil {
-		known = &life{}
+		known = &life{jobs: make(chan func(*xentest.Guest) error)}
 		w.lives[id] = known
 	}
 	switch {
@@ -110,10 +121,12 @@ func (w *World) begins(id uuid.UUID, host, path string) bool {
 		return false
 	case l.beyond != 0:
 		w.noted = append(w.noted, fmt.Errorf("guest %s starts on %s: %w: it has record %d, and %d but not all between", id, host, ErrLedger, l.last, l.beyond))
+	case l.last < known.acked && known.loss:
+		known.acked = l.last
 	case l.last < known.acked:
 		w.noted = append(w.noted, fmt.Errorf("guest %s starts on %s from a stale copy: it has %d records, %d were acknowledged", id, host, l.last, known.acked))
 	}
-	known.runs = host
+	known.runs, known.loss = host, false
 	return true
 }
 
@@ -160,6 +173,17 @@ func (w *World) Acked(id uuid.UUID) uint64 {
 		return l.acked
 	}
 	return 0
+}
+
+// AcceptLoss tells that the next copy of a guest that starts may lack records
+// that were acknowledged: an operator has overridden a dead host that may have
+// had them. What it lacks is forgotten.
+func (w *World) AcceptLoss(id uuid.UUID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l := w.lives[id]; l != nil {
+		l.loss = true
+	}
 }
 
 // Await returns when the guest has acknowledged more than n records, which

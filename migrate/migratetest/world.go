@@ -110,8 +110,9 @@ func (m *Machine) compose() {
 	m.Network, m.Shaping = networktest.New(nil), shapingtest.New(nil)
 	m.host = host.New(host.Config{
 		Name: m.Name, Domains: m.Domains, Volumes: m.Volumes, Network: m.Network,
-		Shaping: m.Shaping, Uplink: uplink(),
-		StateDir: filepath.Join(m.world.dir, m.Name, "state"), Grace: m.world.opts.Grace, Log: m.world.opts.Log,
+		Shaping: m.Shaping, Uplink: uplink(), Peers: m.peers(),
+		SharedDirs: []string{m.world.sharedDir()},
+		StateDir:   filepath.Join(m.world.dir, m.Name, "state"), Grace: m.world.opts.Grace, Log: m.world.opts.Log,
 	})
 }
 

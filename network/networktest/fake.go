@@ -34,6 +34,7 @@ type Fake struct {
 	ours      network.State   // masquerades and guests; bridges are above
 	reserved  []uint16
 	listeners []listener
+	mtu       map[string]int
 	faults    []fault
 }
 
@@ -55,7 +56,7 @@ func New(opts *Options) *Fake {
 			Interfaces: []string{"eth2", "eth3"},
 		}
 	}
-	f := &Fake{bridges: map[string]*bridge{}, links: map[string]*link{}, free: map[string]bool{}, reserved: append([]uint16{22}, opts.Reserved...)}
+	f := &Fake{bridges: map[string]*bridge{}, links: map[string]*link{}, free: map[string]bool{}, mtu: map[string]int{}, reserved: append([]uint16{22}, opts.Reserved...)}
 	for _, b := range opts.Bridges {
 		f.Plant(b)
 	}
@@ -122,6 +123,10 @@ func (f *Fake) lookup(here func(network.Forward) bool, proto network.Proto, port
 	}
 	return uuid.Nil, netip.AddrPort{}, false
 }
+
+// Recorded implements network.Manager. There are no vifs here, so it is what
+// Read says.
+func (f *Fake) Recorded(ctx context.Context) (network.State, error) { return f.Read(ctx) }
 
 // Read implements network.Manager.
 func (f *Fake) Read(ctx context.Context) (network.State, error) {

@@ -55,6 +55,7 @@ func TestManager(t *testing.T, site func(t *testing.T) Site) {
 		{"what no forward can be is invalid", suite.badForwards},
 		{"masquerades of each kind", suite.masquerades},
 		{"dom0 keeps its ports", suite.reserved},
+		{"an interface tells its MTU", suite.mtu},
 		{"a bridge must be there", suite.noBridge},
 		{"a refused change leaves the old part", suite.refused},
 		{"a plan is applied and then empty", suite.apply},
@@ -111,10 +112,13 @@ func (s suite) read(t *testing.T) network.State {
 	return have
 }
 
-// holds checks that exactly the wanted state is there.
+// holds checks that exactly the wanted state is there, and recorded.
 func (s suite) holds(t *testing.T, want network.State) {
 	t.Helper()
 	assert.Equal(t, want.Normalize(), s.read(t))
+	recorded, err := s.Manager.Recorded(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, want.Normalize(), recorded.Normalize())
 }
 
 func (s suite) set(t *testing.T) {

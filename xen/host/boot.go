@@ -20,10 +20,13 @@ type BootReport struct {
 	Started    []uuid.UUID `json:"started,omitempty"`    // were off and should run
 	Running    []uuid.UUID `json:"running,omitempty"`    // ran already
 	Unfinished []uuid.UUID `json:"unfinished,omitempty"` // in the middle of a move or of provisioning: resume or terminate
+	Superseded []uuid.UUID `json:"superseded,omitempty"` // another host has them since a newer epoch: not started, fenced
+	Unheard    []string    `json:"unheard,omitempty"`    // peers that did not answer: what they have is not known
 }
 
 // Boot makes the host as its files say, after it was powered on and whenever
-// an agent starts: first what was handed away is fenced again, then the
+// an agent starts: first what was handed away is fenced again, and what a peer
+// that answers has since a newer epoch (see Peers); then the
 // network and the rates are made, then guests that should run are started, one
 // after the other, by Guest.Order and name. What fails is reported and the rest
 // goes on. So it does without a guest whose definition can not be in force
@@ -39,6 +42,8 @@ func (h *Host) Boot(ctx context.Context) (BootReport, error) {
 	var errs []error
 	report.Fenced, err = h.Refence(ctx)
 	errs = append(errs, err)
+	errs = append(errs, h.superseded(ctx, records, &report)...)
+	records = slices.DeleteFunc(records, func(r owner.Record) bool { return slices.Contains(report.Superseded, r.UUID) })
 	for _, r := range records {
 		switch r.State {
 		case owner.Building, owner.Prepared, owner.Receiving, owner.Ready, owner.Committed:
@@ -108,7 +113,7 @@ func (h *Host) Refence(ctx context.Context) ([]uuid.UUID, error) {
 			errs = append(errs, err)
 		}
 	}
-	return fenced, errors.Join(errs...)
+	return fenced, errors.Join(append(errs, h.restReplicas(ctx, records))...)
 }
 
 // isFenced looks whether every volume of a guest is fenced. seen keeps what

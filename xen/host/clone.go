@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,7 +27,7 @@ type CloneOf struct {
 	// interface of the host by which it reaches the world, empty for none.
 	Gateways [][]netip.Prefix `json:"gateways,omitempty"`
 	Out      string           `json:"out,omitempty"`
-	// Promoting: its volumes become the guest's; only Promote ends that.
+	// Promoting: its volumes become the guest's; only PromoteClone ends that.
 	Promoting bool `json:"promoting,omitempty"`
 }
 
@@ -89,9 +90,11 @@ func (h *Host) clone(ctx context.Context, c Guest, opts *CloneOptions) (Guest, e
 	if _, err := h.activate(ctx, g); err != nil { // a snapshot needs an active origin
 		return Guest{}, err
 	}
-	if err := l.beginBuilding(ctx, c); err != nil {
+	claim, err := l.beginBuilding(ctx, c.sized(opts.Room))
+	if err != nil {
 		return Guest{}, err
 	}
+	defer claim.Release()
 	if err := l.buildClone(ctx, g, &c, opts); err != nil {
 		// The caller's context may be what ended it; taking back has time of its own.
 		back, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
@@ -131,6 +134,17 @@ func (l *Hold) mayBeCloned(c *Guest) (Guest, error) {
 		to.Size, to.Pool = d.Size, d.Pool
 	}
 	return g, nil
+}
+
+// sized is a clone with as much for each disk as it takes of its group.
+func (g Guest) sized(room int64) Guest {
+	g.Disks = slices.Clone(g.Disks)
+	for i := range g.Disks {
+		if d := &g.Disks[i]; d.Pool == "" && room > 0 {
+			d.Size = min(d.Size, room)
+		}
+	}
+	return g
 }
 
 func (l *Hold) buildClone(ctx context.Context, g Guest, c *Guest, opts *CloneOptions) error {
@@ -179,6 +193,8 @@ func (g Guest) validClone() error {
 		return fmt.Errorf("%w: clone of guest %s", ErrInvalid, c.Guest)
 	case len(g.Forwards) > 0:
 		return fmt.Errorf("%w: nothing of the host's ports leads to a clone", ErrInvalid)
+	case len(g.Shared) > 0:
+		return fmt.Errorf("%w: of a shared disk there is no copy on write", ErrInvalid)
 	case len(g.Nics) == 0:
 		return nil
 	case len(c.Gateways) > len(g.Nics):

@@ -18,6 +18,7 @@ import (
 //	UUID.json           a guest of this host
 //	UUID.incoming.json  of a guest that is being received
 //	UUID.released.json  of a guest that was handed away
+//	UUID.replica.json   of a guest that runs elsewhere and is kept here as a replica
 type definitions struct{ dir string }
 
 // A kind is the ending of a definition's file name.
@@ -27,6 +28,7 @@ const (
 	own      kind = ".json"
 	incoming kind = ".incoming.json"
 	released kind = ".released.json"
+	replica  kind = ".replica.json"
 )
 
 // format is written into each file. A file of another format is refused, not

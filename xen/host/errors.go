@@ -15,6 +15,8 @@ var (
 	ErrInvalid = errors.New("invalid")
 	// ErrForeign: a volume or name is in the way and not this guest's.
 	ErrForeign = errors.New("exists and is not this guest's")
+	// ErrSuspended: the guest is suspended; Unsuspend lets it start.
+	ErrSuspended = errors.New("the guest is suspended")
 	// ErrNotOwner: this host may not start or change the guest now.
 	ErrNotOwner = owner.ErrNotOwner
 )

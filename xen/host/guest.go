@@ -17,16 +17,27 @@ import (
 
 // Guest is what a guest should be: domain, volumes, ports, forwards and rates. It is
 // kept as one file a guest, and it is all that travels in a move.
+//
+// Memory is in bytes, a multiple of 1 MiB. Kernel and Ramdisk are absolute paths
+// in dom0; they must be there on each host that the guest moves to. See xen.Spec
+// for what they and the others may be.
 type Guest struct {
-	UUID    uuid.UUID `json:"uuid"` // the identity; Provision makes one if it is zero
-	Name    string    `json:"name"` // unique on its host; see xen.ValidName
-	Type    xen.Type  `json:"type"` // "" is PVH
-	Memory  int64     `json:"memory"`
-	VCPUs   int       `json:"vcpus"` // 0 is 1
-	Kernel  string    `json:"kernel"`
-	Ramdisk string    `json:"ramdisk,omitempty"`
-	Cmdline string    `json:"cmdline,omitempty"`
-	TSCMode string    `json:"tsc_mode,omitempty"`
+	UUID   uuid.UUID `json:"uuid"` // the identity; Provision makes one if it is zero
+	Name   string    `json:"name"` // unique on its host; see xen.ValidName
+	Type   xen.Type  `json:"type"` // "" is PVH
+	Memory int64     `json:"memory"`
+	VCPUs  int       `json:"vcpus"` // 0 is 1
+	// MaxMemory and MaxVCPUs are how far ChangePlan can go while the guest runs;
+	// 0 is no further than it has. Weight and Cap are its share of the CPUs, as
+	// xen.Spec has them.
+	MaxMemory int64  `json:"max_memory,omitempty"`
+	MaxVCPUs  int    `json:"max_vcpus,omitempty"`
+	Weight    int    `json:"weight,omitempty"`
+	Cap       int    `json:"cap,omitempty"`
+	Kernel    string `json:"kernel"`
+	Ramdisk   string `json:"ramdisk,omitempty"`
+	Cmdline   string `json:"cmdline,omitempty"`
+	TSCMode   string `json:"tsc_mode,omitempty"`
 	// OnReboot and OnCrash are what follows when the guest does so: "restart",
 	// "destroy" (it stays off until it is started, or the host boots), or
 	// "preserve" (its domain stays for whoever wants to look). Empty is restart
@@ -35,15 +46,29 @@ type Guest struct {
 	OnReboot string `json:"on_reboot,omitempty"`
 	OnCrash  string `json:"on_crash,omitempty"`
 
-	Disks    []Disk            `json:"disks"`
+	Disks []Disk `json:"disks"`
+	// Shared are disks that are there already, on this host and on those that the
+	// guest can move to.
+	Shared   []SharedDisk      `json:"shared,omitempty"`
 	Nics     []Nic             `json:"nics,omitempty"`
 	Forwards []network.Forward `json:"forwards,omitempty"`
 
 	Rates    shaping.Policy   `json:"rates,omitzero"`
 	Throttle shaping.Throttle `json:"throttle,omitzero"`
 
+	// Moves says which moves the guest may make.
+	Moves MovePolicy `json:"moves,omitempty"`
+	// System is what the guest runs, where that is known: linux, netbsd, or
+	// another word, and its release, as "linux 4.19.17". Plans of live moves
+	// know which ones do not survive it.
+	System string `json:"system,omitempty"`
+
 	// Off is what Stop leaves: the guest is not started when the host boots.
 	Off bool `json:"off,omitempty"`
+	// Suspended, if it is not nil, keeps the guest from starting: see Suspend.
+	Suspended *Suspension `json:"suspended,omitempty"`
+	// Labels are the caller's own notes; they travel with the guest.
+	Labels Labels `json:"labels,omitempty"`
 	// Order says when Boot starts the guest: lower ones first, equal ones by
 	// name.
 	Order int `json:"order,omitempty"`
@@ -52,7 +77,8 @@ type Guest struct {
 	Clone *CloneOf `json:"clone,omitempty"`
 }
 
-// Disk is a volume of a guest. Its volume has the same name on every host.
+// Disk is a volume of a guest. Its volume has the same name on every host, and
+// the Size that stands here: one that was grown otherwise can not move.
 type Disk struct {
 	Dev    string `json:"dev"` // as the guest sees it: xvda
 	Volume lvm.ID `json:"volume"`
@@ -64,7 +90,9 @@ type Disk struct {
 }
 
 // Nic is a network interface of a guest. Bridge and MAC stay as they are in a
-// move.
+// move. Addresses are those that the guest may use: the guard lets it send from
+// no other ones, and a routed guest is reached by them. The guest itself has to
+// be told: by a seed (package seed), its image, or Cmdline.
 type Nic struct {
 	Bridge    string       `json:"bridge,omitempty"` // empty if it is routed
 	MAC       xen.MAC      `json:"mac"`
@@ -86,9 +114,13 @@ func (g Guest) Spec(paths map[lvm.ID]string) xen.Spec {
 		Name: g.Name, UUID: g.UUID, Type: g.Type, Memory: g.Memory, VCPUs: g.VCPUs,
 		Kernel: g.Kernel, Ramdisk: g.Ramdisk, Cmdline: g.Cmdline, TSCMode: g.TSCMode,
 		OnReboot: g.OnReboot, OnCrash: g.OnCrash,
+		MaxMemory: g.MaxMemory, MaxVCPUs: g.MaxVCPUs, Weight: g.Weight, Cap: g.Cap,
 	}
 	for _, d := range g.Disks {
 		s.Disks = append(s.Disks, xen.Disk{Dev: d.Dev, Path: paths[d.Volume]})
+	}
+	for _, d := range g.Shared {
+		s.Disks = append(s.Disks, xen.Disk{Dev: d.Dev, Path: d.Path})
 	}
 	for i, n := range g.Nics {
 		if g.Clone != nil {
@@ -141,10 +173,17 @@ func (g Guest) Validate() error {
 		}
 		errs = append(errs, d.Limit.Validate(), lvm.ValidName(d.SnapshotName())) // a move needs room for its own name
 	}
+	for _, d := range g.Shared {
+		errs = append(errs, d.validate())
+	}
 	if err := g.Spec(g.Devices()).Validate(); err != nil {
 		errs = append(errs, err)
 	}
-	errs = append(errs, g.Rates.Validate(), g.Throttle.Validate(), g.validClone())
+	errs = append(errs, g.Rates.Validate(), g.Throttle.Validate(), g.Moves.validate(), g.Labels.Validate(), g.validClone())
+	if g.System != "" {
+		_, _, err := ParseSystem(g.System)
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
 }
 

@@ -21,9 +21,10 @@ import (
 //
 // Every verb of Host takes one for its time; a move keeps one on each host.
 type Hold struct {
-	h    *Host
-	id   uuid.UUID
-	file *os.File
+	h       *Host
+	id      uuid.UUID
+	file    *os.File
+	scratch string // "" until Scratch
 }
 
 // Hold takes the right to change a guest, or returns ErrBusy at once.
@@ -48,6 +49,9 @@ func (h *Host) Hold(id uuid.UUID) (*Hold, error) {
 // Release gives the right back. A second Release does nothing.
 func (l *Hold) Release() {
 	if l.file != nil {
+		if l.scratch != "" {
+			_ = os.RemoveAll(l.scratch) // the next Scratch does it else
+		}
 		l.file.Close()
 		l.file = nil
 	}
@@ -77,11 +81,11 @@ func (l *Hold) SetRecord(r owner.Record) error {
 
 // Definition returns what the guest should be: of a guest that is being
 // received, its incoming definition; of one that was handed away, the one that
-// was put aside. fs.ErrNotExist: this host knows nothing of it.
+// was put aside; of a replica, the one that came with it. fs.ErrNotExist: this host knows nothing of it.
 func (l *Hold) Definition() (Guest, error) { return l.h.definition(l.id) }
 
 func (h *Host) definition(id uuid.UUID) (Guest, error) {
-	for _, k := range []kind{own, incoming, released} {
+	for _, k := range []kind{own, incoming, released, replica} {
 		g, err := h.guests.get(id, k)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return g, err

@@ -111,7 +111,7 @@ func (l *Hold) DropDomain(ctx context.Context) error {
 func (l *Hold) NextSnapshot(ctx context.Context, d Disk, old lvm.Volume) (lvm.Volume, error) {
 	name := d.SnapshotName()
 	if old.Name == name {
-		name = d.Volume.Name + nextSuffix
+		name = d.NextSnapshotName()
 	}
 	v, err := l.h.volumes.Snapshot(ctx, d.Volume, name, &lvm.SnapshotOptions{Tags: []string{guestTag(l.id), stateMove}})
 	if err != nil {

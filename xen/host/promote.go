@@ -12,7 +12,7 @@ import (
 	"github.com/xenhost/xenhost/lvm"
 )
 
-// Promotion is what Promote did.
+// Promotion is what PromoteClone did.
 type Promotion struct {
 	Guest    Guest    `json:"guest"`    // as it was, with the clone's content
 	Rollback []lvm.ID `json:"rollback"` // what each disk was before, in their order
@@ -27,7 +27,7 @@ func (d Disk) RollbackName() string { return d.Volume.Name + rollbackSuffix }
 
 func (d Disk) rollback() lvm.ID { return lvm.ID{Group: d.Volume.Group, Name: d.RollbackName()} }
 
-// Promote gives a guest the disks of its clone, and ends the clone. Both are
+// PromoteClone gives a guest the disks of its clone, and ends the clone. Both are
 // shut down, a snapshot keeps what the guest's disks are (RollbackName), the
 // clone's are merged into them, and the guest is started, unless it is Off. It
 // keeps its UUID, addresses and all else; what it wrote since the clone was made
@@ -40,22 +40,22 @@ func (d Disk) rollback() lvm.ID { return lvm.ID{Group: d.Volume.Group, Name: d.R
 // (fs.ErrExist; see ForgetRollback), when the guest's disks have grown since,
 // or when a clone's volume has run full (lvm.ErrSnapshotInvalid). A failure
 // before the first merge leaves both as they were, the clone off. After that, and after a
-// crash anywhere, Promote again ends it; until then the guest does not start.
-func (h *Host) Promote(ctx context.Context, clone uuid.UUID) (Promotion, error) {
+// crash anywhere, PromoteClone again ends it; until then the guest does not start.
+func (h *Host) PromoteClone(ctx context.Context, clone uuid.UUID) (Promotion, error) {
 	l, err := h.Hold(clone)
 	if err != nil {
 		return Promotion{}, err
 	}
 	defer l.Release()
 	name := l.name()
-	p, err := l.promote(ctx)
+	p, err := l.promoteClone(ctx)
 	if err != nil {
 		err = &Error{Op: "promote", Name: name, Err: err}
 	}
 	return p, err
 }
 
-func (l *Hold) promote(ctx context.Context) (p Promotion, err error) {
+func (l *Hold) promoteClone(ctx context.Context) (p Promotion, err error) {
 	c, err := l.h.guests.get(l.id, own)
 	if err == nil && c.Clone == nil {
 		err = fmt.Errorf("%w: it is no clone", ErrInvalid)
@@ -88,7 +88,7 @@ func (l *Hold) promote(ctx context.Context) (p Promotion, err error) {
 		return p, err
 	}
 	l.h.log.Info("promoted", "guest", p.Guest.Name, "uuid", p.Guest.UUID, "clone", c.Name)
-	if p.Guest.Off {
+	if !p.Guest.shouldRun() {
 		return p, nil
 	}
 	_, err = origin.start(ctx)
@@ -179,12 +179,15 @@ func (l *Hold) calledOff(ctx context.Context, origin *Hold, g Guest, c *Guest) e
 		return err
 	}
 	c.Clone.Promoting = false
-	if err := l.h.guests.put(*c, own); err != nil || g.Off {
+	if err := l.h.guests.put(*c, own); err != nil || !g.shouldRun() {
 		return err
 	}
 	_, err := origin.start(ctx)
 	return err
 }
+
+// shouldRun: nobody has switched it off.
+func (g Guest) shouldRun() bool { return !g.Off && g.Suspended == nil }
 
 // left are the clone's volumes that are not merged yet.
 func (h *Host) left(ctx context.Context, c Guest) (map[lvm.ID]bool, error) {

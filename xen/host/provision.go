@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/lvm"
+	"github.com/xenhost/xenhost/xen/host/capacity"
 	"github.com/xenhost/xenhost/xen/host/owner"
 )
 
@@ -32,7 +33,9 @@ type ProvisionOptions struct {
 // crash in the middle left is taken back by the next Provision with the same
 // UUID, or by Terminate; it never starts.
 //
-// fs.ErrExist: a guest of this UUID or name is here already.
+// fs.ErrExist: a guest of this UUID or name is here already. xen.ErrNoMemory and
+// lvm.ErrNoSpace: the host has not got so much that is not promised (see package
+// capacity); nothing was begun.
 func (h *Host) Provision(ctx context.Context, g Guest, opts *ProvisionOptions) (Guest, error) {
 	if opts == nil {
 		opts = &ProvisionOptions{}
@@ -57,10 +60,12 @@ func (h *Host) Provision(ctx context.Context, g Guest, opts *ProvisionOptions) (
 }
 
 func (l *Hold) provision(ctx context.Context, g *Guest, opts *ProvisionOptions) error {
-	if err := l.beginBuilding(ctx, *g); err != nil {
+	claim, err := l.beginBuilding(ctx, *g)
+	if err != nil {
 		return err
 	}
-	err := l.build(ctx, g, opts)
+	defer claim.Release()
+	err = l.build(ctx, g, opts)
 	if err == nil {
 		return nil
 	}
@@ -71,31 +76,42 @@ func (l *Hold) provision(ctx context.Context, g *Guest, opts *ProvisionOptions) 
 }
 
 // beginBuilding refuses a taken name or UUID, clears what a crashed attempt
-// left, and records the new one before anything of it exists.
-func (l *Hold) beginBuilding(ctx context.Context, g Guest) error {
+// left, claims what is needed, and records the new guest before anything of it
+// exists.
+func (l *Hold) beginBuilding(ctx context.Context, g Guest) (*capacity.Held, error) {
 	r, err := l.Record()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	switch r.State {
 	case "", owner.Building:
 	default:
-		return fmt.Errorf("%w: guest %s is %s here", fs.ErrExist, g.UUID, r.State)
+		return nil, fmt.Errorf("%w: guest %s is %s here", fs.ErrExist, g.UUID, r.State)
 	}
 	if err := l.h.nameFree(g); err != nil {
-		return err
+		return nil, err
+	}
+	if len(g.Shared) > 0 {
+		if err := l.h.Fits(ctx, g); err != nil {
+			return nil, err
+		}
 	}
 	if r.State == owner.Building {
 		if old, err := l.h.guests.get(g.UUID, own); err == nil {
 			if err := l.demolish(ctx, old); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	if err := l.h.guests.put(g, own); err != nil {
-		return err
-	}
-	return l.SetRecord(owner.Record{UUID: g.UUID, State: owner.Building, Epoch: 1})
+	return l.h.admit(ctx, g, "provision", false, func() error {
+		if err := l.h.nameFree(g); err != nil { // of two that ask at once, the second
+			return err
+		}
+		if err := l.h.guests.put(g, own); err != nil {
+			return err
+		}
+		return l.SetRecord(owner.Record{UUID: g.UUID, State: owner.Building, Epoch: 1})
+	})
 }
 
 // nameFree refuses the name of another guest, also of one that is arriving.
@@ -119,25 +135,11 @@ func (h *Host) nameFree(g Guest) error {
 func (l *Hold) build(ctx context.Context, g *Guest, opts *ProvisionOptions) error {
 	h := l.h
 	for i, d := range g.Disks {
-		v, err := h.volumes.Create(ctx, lvm.Spec{
-			ID: d.Volume, Size: d.Size, Pool: d.Pool, Tags: []string{guestTag(g.UUID), stateBuilding},
-		})
+		size, err := h.makeDisk(ctx, g.UUID, d, opts)
 		if err != nil {
 			return err
 		}
-		g.Disks[i].Size = v.Size
-		if image := opts.Images[d.Dev]; image != nil {
-			if err := h.write(ctx, v, image, func(done int64) {
-				if opts.Progress != nil {
-					opts.Progress(d.Dev, done)
-				}
-			}); err != nil {
-				return fmt.Errorf("image of %s: %w", d.Dev, err)
-			}
-		}
-		if err := h.mark(ctx, v, "", 0); err != nil {
-			return err
-		}
+		g.Disks[i].Size = size
 	}
 	if err := h.guests.put(*g, own); err != nil { // sizes are known now
 		return err
@@ -156,6 +158,27 @@ func (l *Hold) build(ctx context.Context, g *Guest, opts *ProvisionOptions) erro
 	}
 	_, err := l.start(ctx)
 	return err
+}
+
+// makeDisk makes the volume of a disk with its image, and returns its size. Until
+// it is complete nothing starts from it.
+func (h *Host) makeDisk(ctx context.Context, guest uuid.UUID, d Disk, opts *ProvisionOptions) (size int64, err error) {
+	v, err := h.volumes.Create(ctx, lvm.Spec{
+		ID: d.Volume, Size: d.Size, Pool: d.Pool, Tags: []string{guestTag(guest), stateBuilding},
+	})
+	if err != nil {
+		return 0, err
+	}
+	if image := opts.Images[d.Dev]; image != nil {
+		if err := h.write(ctx, v, image, func(done int64) {
+			if opts.Progress != nil {
+				opts.Progress(d.Dev, done)
+			}
+		}); err != nil {
+			return 0, fmt.Errorf("image of %s: %w", d.Dev, err)
+		}
+	}
+	return v.Size, h.mark(ctx, v, "", 0)
 }
 
 // write copies an image to the start of a fresh volume; pieces of zeros are

@@ -33,7 +33,9 @@ func (h *Host) Shaping() shaping.Manager { return h.shaping }
 // break in its connections, and writes it down. A guest that is off has the
 // new rates when it starts. A throttle stays on.
 //
-// shaping.ErrOvercommitted: the uplink can not promise so much; nothing changed.
+// shaping.ErrOvercommitted: the uplink can not promise so much; fs.ErrNotExist:
+// uploads, and no uplink; errors.ErrUnsupported: the host has no Shaping. Nothing
+// changed then.
 func (h *Host) SetRates(ctx context.Context, id uuid.UUID, rates shaping.Policy) error {
 	return h.reshape(ctx, "set rates of", id, func(g *Guest) { g.Rates = rates })
 }
@@ -81,25 +83,8 @@ func (l *Hold) reshape(ctx context.Context, change func(*Guest)) error {
 	if l.h.shaping == nil {
 		return fmt.Errorf("this host has no shaping: %w", errors.ErrUnsupported)
 	}
-	r, err := l.Record()
-	if err == nil {
-		err = r.MayRun()
-	}
-	if err != nil {
-		return err
-	}
-	g, err := l.h.guests.get(l.id, own)
-	if err != nil {
-		return err
-	}
-	change(&g)
-	if err := g.Validate(); err != nil {
-		return err
-	}
-	if err := l.h.shape(ctx, g); err != nil {
-		return err
-	}
-	return l.h.guests.put(g, own)
+	_, err := l.redefine(change, func(g Guest) error { return l.h.shape(ctx, g) })
+	return err
 }
 
 // shape puts a guest's rates in force; vifs that are not there yet get theirs

@@ -13,7 +13,7 @@ import (
 	"github.com/xenhost/xenhost/lvm"
 )
 
-// mayPromote is the look before Promote changes anything.
+// mayPromote is the look before PromoteClone changes anything.
 func (h *Host) mayPromote(ctx context.Context, g, c Guest) error {
 	if len(g.Disks) != len(c.Disks) {
 		return fmt.Errorf("%w: the guest has %d disks, the clone %d", ErrInvalid, len(g.Disks), len(c.Disks))
@@ -158,7 +158,7 @@ func (l *Hold) rollback(ctx context.Context, g Guest) error {
 			return fmt.Errorf("roll back again, until then the guest does not start: %w", err)
 		}
 	}
-	if err := l.h.unmark(ctx, g); err != nil || g.Off {
+	if err := l.h.unmark(ctx, g); err != nil || !g.shouldRun() {
 		return err
 	}
 	_, err = l.start(ctx)

@@ -43,10 +43,7 @@ func (h *Host) sound(guests []Guest) (fit []Guest, err error) {
 
 // agree validates what the host would be made of for these guests.
 func (h *Host) agree(guests []Guest) error {
-	errs := []error{h.networkOf(guests).Validate()}
-	if h.guard != nil {
-		errs = append(errs, guardOf(guests).Validate())
-	}
+	errs := []error{h.together(guests)}
 	if h.shaping != nil {
 		errs = append(errs, h.ratesOf(guests).Normalize().Validate())
 	}

@@ -84,11 +84,11 @@ func (l *Hold) fence(ctx context.Context, epoch uint64) error {
 		}
 		return err
 	}
-	if err := l.DropSnapshots(ctx); err != nil {
-		return err
-	}
 	g, err := l.Definition()
 	if err != nil {
+		return err
+	}
+	if err := errors.Join(l.DropSnapshots(ctx), l.endReplication(ctx, g)); err != nil {
 		return err
 	}
 	volumes, err := l.h.volumesOf(ctx, g)
@@ -122,10 +122,15 @@ func fencedNow(v lvm.Volume, id uuid.UUID) bool {
 }
 
 // Unfence is the reverse of Fence, for the host that keeps the guest or gets
-// it back. A second Unfence does nothing.
+// it back; a definition that was put aside is in force again. A second Unfence
+// does nothing.
 func (l *Hold) Unfence(ctx context.Context) error {
-	g, err := l.Definition()
-	if err == nil {
+	_, err := l.h.guests.get(l.id, own)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = l.h.guests.rename(l.id, released, own)
+	}
+	g, defErr := l.Definition()
+	if err = errors.Join(err, defErr); err == nil {
 		err = l.h.unmark(ctx, g)
 	}
 	if err != nil {
@@ -163,8 +168,11 @@ func (h *Host) unmark(ctx context.Context, g Guest) error {
 // volumes stay as they are, fenced. It can be repeated.
 func (l *Hold) PutAside(ctx context.Context) error {
 	err := errors.Join(l.h.removeNetwork(ctx, l.id), l.h.unshape(ctx, l.id))
-	if err == nil {
-		err = l.h.guests.rename(l.id, own, released)
+	// A copy that was committed and never adopted lies as incoming.
+	for _, k := range []kind{incoming, own} {
+		if err == nil {
+			err = l.h.guests.rename(l.id, k, released)
+		}
 	}
 	if err != nil {
 		return &Error{Op: "put aside", Name: l.name(), Err: err}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -84,7 +85,13 @@ func (l *Hold) start(ctx context.Context) (xen.Domain, error) {
 	if err != nil {
 		return xen.Domain{}, err
 	}
+	if g.Suspended != nil {
+		return xen.Domain{}, fmt.Errorf("%w since %s: %q", ErrSuspended, g.Suspended.Since.Format(time.RFC3339), g.Suspended.Why)
+	}
 	paths, err := l.h.activate(ctx, g)
+	if err == nil {
+		err = l.h.sharedThere(g)
+	}
 	if err != nil {
 		return xen.Domain{}, err
 	}
@@ -114,12 +121,14 @@ func (h *Host) activate(ctx context.Context, g Guest) (map[lvm.ID]string, error)
 	}
 	paths := make(map[lvm.ID]string, len(volumes))
 	for _, v := range volumes {
-		if s := state(v); s != "" {
-			end := "resume the move"
-			if s == statePromoting {
-				end = "promote the clone again, or roll back again"
-			}
-			return nil, fmt.Errorf("%w: volume %s carries %s; %s", ErrNotOwner, v.ID, s, end)
+		switch s := state(v); s {
+		case "":
+		case stateBuilding:
+			return nil, fmt.Errorf("%w: volume %s was never finished; reinstall it", ErrInvalid, v.ID)
+		case statePromoting, stateRollback:
+			return nil, fmt.Errorf("%w: volume %s carries %s; promote the clone again, or roll back again", ErrNotOwner, v.ID, s)
+		default:
+			return nil, fmt.Errorf("%w: volume %s carries %s; resume the move", ErrNotOwner, v.ID, s)
 		}
 		if !v.Active {
 			if err := h.turnOn(ctx, v); err != nil {

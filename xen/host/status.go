@@ -112,3 +112,7 @@ func (h *Host) Find(ctx context.Context, nameOrUUID string) (Guest, error) {
 	return Guest{}, &Error{Op: "find", Name: nameOrUUID,
 		Err: fmt.Errorf("%w: %d guests of that name were handed away; give the UUID", ErrInvalid, len(away))}
 }
+
+// Owner returns a guest's owner record, or fs.ErrNotExist. It looks and does not
+// hold the guest.
+func (h *Host) Owner(id uuid.UUID) (owner.Record, error) { return h.owners.Get(id) }

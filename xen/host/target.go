@@ -21,14 +21,18 @@ import (
 //
 // Refused: a definition that Validate refuses, a name that another guest here
 // has, a domain of that UUID or name that runs here, too little memory or
-// space, rates that the uplink here can not promise, and every volume of that name that is not this guest's (ErrForeign).
+// space, what Fits refuses, and every volume of that name that is not this
+// guest's (ErrForeign).
 func (l *Hold) Receive(ctx context.Context, g Guest, epoch uint64) (fresh map[string]bool, err error) {
 	if err := l.mayReceive(ctx, g); err != nil {
 		return nil, &Error{Op: "receive", Name: g.Name, Err: err}
 	}
-	if err := l.h.guests.put(g, incoming); err != nil {
-		return nil, err
+	// Its definition and record are what keeps the room from here on.
+	claim, err := l.h.admit(ctx, g, "receive", true, func() error { return l.h.guests.put(g, incoming) })
+	if err != nil {
+		return nil, &Error{Op: "receive", Name: g.Name, Err: err}
 	}
+	defer claim.Release()
 	fresh = make(map[string]bool, len(g.Disks))
 	for _, d := range g.Disks {
 		if fresh[d.Dev], err = l.receiveDisk(ctx, d, epoch); err != nil {
@@ -58,7 +62,7 @@ func (l *Hold) mayReceive(ctx context.Context, g Guest) error {
 	if err := l.h.nameFree(g); err != nil {
 		return err
 	}
-	if err := l.h.checkRates(ctx, g); err != nil {
+	if err := l.h.Fits(ctx, g); err != nil {
 		return err
 	}
 	return l.h.domains.Check(ctx, g.Spec(g.Devices()))
@@ -174,7 +178,7 @@ func (l *Hold) adopt(ctx context.Context) error {
 	if err := l.h.guests.rename(l.id, incoming, own); err != nil {
 		return err
 	}
-	if err := l.h.guests.remove(l.id, released); err != nil {
+	if err := errors.Join(l.h.guests.remove(l.id, released), l.h.guests.remove(l.id, replica)); err != nil {
 		return err
 	}
 	g, err := l.h.guests.get(l.id, own)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 
 	"github.com/google/uuid"
 
@@ -14,7 +15,7 @@ import (
 // Terminate ends a guest for good: the plug is pulled, its forwards, volumes,
 // definition and record are removed. Nothing else is ever removed by this
 // package. A guest that was handed to another host loses only what is left of
-// it here; one that is in the middle of a move is refused.
+// it here, and so does one of which a replica is kept here; one that is in the middle of a move is refused.
 //
 // The next owner of the extents reads zeros: see lvm.Maker.Create.
 func (h *Host) Terminate(ctx context.Context, id uuid.UUID) error {
@@ -35,7 +36,7 @@ func (l *Hold) terminate(ctx context.Context) error {
 		return err
 	}
 	switch r.State {
-	case owner.Building, owner.Running, owner.Released, owner.Aborted:
+	case owner.Building, owner.Running, owner.Released, owner.Aborted, owner.Replica:
 	case "":
 		return fs.ErrNotExist
 	default:
@@ -64,7 +65,7 @@ func (l *Hold) demolish(ctx context.Context, g Guest) error {
 	if err := errors.Join(h.removeNetwork(ctx, l.id), h.unshape(ctx, l.id)); err != nil {
 		return err
 	}
-	if err := l.DropSnapshots(ctx); err != nil {
+	if err := errors.Join(l.DropSnapshots(ctx), l.dropReplicaSnapshots(ctx, g, "")); err != nil {
 		return err
 	}
 	if err := l.dropRollback(ctx, g); err != nil {
@@ -85,10 +86,13 @@ func (l *Hold) demolish(ctx context.Context, g Guest) error {
 			return err
 		}
 	}
-	for _, k := range []kind{incoming, released, own} {
+	for _, k := range []kind{incoming, released, replica, own} {
 		if err := h.guests.remove(l.id, k); err != nil {
 			return err
 		}
+	}
+	if err := errors.Join(os.RemoveAll(h.ReplicaDir(l.id)), os.RemoveAll(h.replicating(l.id))); err != nil {
+		return err
 	}
 	return h.owners.Remove(l.id)
 }

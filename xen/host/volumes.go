@@ -28,6 +28,11 @@ const (
 	stateMove      = tagState + "move"      // a snapshot that a move reads
 	statePromoting = tagState + "promoting" // is being given the content of a clone, or of what was before one
 	stateRollback  = tagState + "rollback"  // a snapshot that is what a guest was before a promotion
+	stateReplica   = tagState + "replica"   // a copy of what runs elsewhere
+	stateSent      = tagState + "sent"      // a snapshot that a replica is made of
+
+	tagPeer = "xenhost.peer=" // + name: the host that keeps the replica that a snapshot is for
+	tagRun  = "xenhost.run="  // + UUID: the run that made that snapshot
 )
 
 // The ends of the names of snapshots that a move makes: two take turns.
@@ -38,6 +43,9 @@ const (
 
 // SnapshotName is the name of the snapshot that a move makes of this volume.
 func (d Disk) SnapshotName() string { return d.Volume.Name + snapshotSuffix }
+
+// NextSnapshotName is the name of the other one, with which it takes turns.
+func (d Disk) NextSnapshotName() string { return d.Volume.Name + nextSuffix }
 
 // Owns tells whether v carries the guest's mark.
 func (g Guest) Owns(v lvm.Volume) bool { return belongs(v, g.UUID) }

@@ -92,7 +92,7 @@ func (f *Fake) plug(vif xen.Vif) error {
 func (f *Fake) add(spec xen.Spec) *domain {
 	f.lastID++
 	spec.MaxMemory, spec.MaxVCPUs = max(spec.MaxMemory, spec.Memory), max(spec.MaxVCPUs, spec.VCPUs)
-	d := &domain{spec: spec, id: f.lastID, gone: make(chan struct{}), guest: newGuest(spec), pins: make(map[int]pin)}
+	d := &domain{spec: spec, id: f.lastID, gone: make(chan struct{}), guest: newGuest(spec), pins: make(map[int]pin), cpu: policyOf(f.opts.CPU, spec.Type)}
 	f.domains[d.id] = d
 	if f.opts.Program == nil {
 		d.guest.console.echo(d.spec.Name + " login: ")
@@ -168,7 +168,7 @@ func (f *Fake) Info(ctx context.Context) (info xen.HostInfo, err error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		info = xen.HostInfo{
-			Hostname: f.opts.Hostname, XenVersion: "4.17.7", VirtCaps: virtCaps(), CPUs: cpus, Scheduler: "credit2",
+			Hostname: f.opts.Hostname, XenVersion: f.opts.XenVersion, VirtCaps: virtCaps(), CPUs: cpus, Scheduler: "credit2",
 			TotalMemory: f.opts.Memory + 1<<30, FreeMemory: f.free(),
 		}
 		return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/cpuid"
 	"github.com/xenhost/xenhost/xen/internal/keyed"
 )
 
@@ -30,6 +31,11 @@ type Options struct {
 	AnyDisk bool
 	// Bridges are what vifs can be in; nil is any.
 	Bridges []string
+	// XenVersion is "4.17.7" if empty.
+	XenVersion string
+	// CPU is what the CPUs have to give; nil is a small one that gives all that
+	// it has. See SetCPU.
+	CPU *cpuid.Host
 	// Program runs in every guest; nil guests only exist. See Program.
 	Program Program
 }
@@ -79,6 +85,12 @@ func New(opts *Options) *Fake {
 	if f.opts.Hostname == "" {
 		f.opts.Hostname = "fake"
 	}
+	if f.opts.XenVersion == "" {
+		f.opts.XenVersion = "4.17.7"
+	}
+	if f.opts.CPU == nil {
+		f.opts.CPU = new(CPU("AuthenticAMD", cpuid.Set{"1d": 0x178bfbff, "1c": 0x80b82201, "7b0": 0x29}))
+	}
 	if f.opts.Memory == 0 {
 		f.opts.Memory = 4 << 30
 	}
@@ -90,6 +102,7 @@ type domain struct {
 	spec    xen.Spec  // what it is made of now; changed by change
 	next    *xen.Spec // what it will be after its next reboot; nil: spec
 	pins    map[int]pin
+	cpu     cpuid.Policy // what it saw when it was built
 	screen  net.Listener // of Screen; nil: nobody asked for it
 	id      int
 	state   xen.State

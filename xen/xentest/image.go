@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/cpuid"
 )
 
 // What Save and a migration write: magic, what the domain is made of, filler in
@@ -47,13 +48,19 @@ func (m made) equal(o made) bool {
 	return m.Type == o.Type && m.MaxMemory == o.MaxMemory && m.MaxVCPUs == o.MaxVCPUs && slices.Equal(m.Disks, o.Disks) && slices.Equal(m.Vifs, o.Vifs)
 }
 
-// writePages writes what can be written while the guest runs: its spec and its
-// pages.
-func writePages(w io.Writer, spec xen.Spec) error {
+// head stands before the pages, as the CPU's policy does in Xen's stream.
+type head struct {
+	Spec xen.Spec     `json:"spec"`
+	CPU  cpuid.Policy `json:"cpu"`
+}
+
+// writePages writes what can be written while the guest runs: what it is made
+// of, what it sees of its CPU, and its pages.
+func writePages(w io.Writer, d *domain) error {
 	if _, err := io.WriteString(w, magic); err != nil {
 		return err
 	}
-	text, err := json.Marshal(spec)
+	text, err := json.Marshal(head{d.guest.Spec(), d.cpu})
 	if err != nil {
 		return err
 	}
@@ -84,19 +91,19 @@ func writePart(w io.Writer, part []byte) error {
 	return err
 }
 
-func readPages(r io.Reader) (spec xen.Spec, err error) {
+func readPages(r io.Reader) (h head, err error) {
 	if err := readFixed(r, magic); err != nil {
-		return spec, err
+		return h, err
 	}
 	text, err := readPart(r)
 	if err != nil {
-		return spec, err
+		return h, err
 	}
-	if err := json.Unmarshal(text, &spec); err != nil {
-		return spec, fmt.Errorf("%w: %w", xen.ErrInvalid, err)
+	if err := json.Unmarshal(text, &h); err != nil {
+		return h, fmt.Errorf("%w: %w", xen.ErrInvalid, err)
 	}
 	_, err = io.CopyN(io.Discard, r, filler)
-	return spec, whole(err)
+	return h, whole(err)
 }
 
 func readState(r io.Reader) (memory []byte, err error) {

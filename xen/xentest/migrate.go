@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/xenhost/xenhost/xen"
+	"github.com/xenhost/xenhost/xen/cpuid"
 )
 
 // What the two halves of xl migrate say to each other; the sender's stream lies
@@ -48,7 +49,7 @@ func (f *Fake) SendTo(ctx context.Context, id uuid.UUID, conn io.ReadWriter, opt
 			return fmt.Errorf("%w: failed to enable logdirty", errors.ErrUnsupported)
 		}
 		if !suspended {
-			if err := writePages(conn, spec); err != nil {
+			if err := writePages(conn, d); err != nil {
 				return fmt.Errorf("failed to suspend at sender: %w", err) // it was never suspended
 			}
 		}
@@ -62,7 +63,7 @@ func (f *Fake) SendTo(ctx context.Context, id uuid.UUID, conn io.ReadWriter, opt
 			return fmt.Errorf("%w: %w", xen.ErrDirty, err)
 		}
 		if suspended {
-			err = writePages(conn, spec)
+			err = writePages(conn, d)
 		}
 		if err == nil {
 			err = writeState(conn, d.guest.Memory())
@@ -137,15 +138,15 @@ func (f *Fake) ReceiveFrom(ctx context.Context, spec xen.Spec, conn io.ReadWrite
 			return err
 		}
 		sent, err := readPages(conn)
-		if err == nil && !madeOf(sent).equal(madeOf(spec)) {
-			err = fmt.Errorf("%w: it was sent from another machine: %+v, not %+v", xen.ErrInvalid, madeOf(sent), madeOf(spec))
+		if err == nil && !madeOf(sent.Spec).equal(madeOf(spec)) {
+			err = fmt.Errorf("%w: it was sent from another machine: %+v, not %+v", xen.ErrInvalid, madeOf(sent.Spec), madeOf(spec))
 		}
 		if err != nil {
 			return err
 		}
 		name := spec.Name
 		spec.Name += xen.IncomingSuffix
-		d, err := f.incoming(spec)
+		d, err := f.incoming(spec, sent.CPU)
 		if err != nil {
 			return err
 		}
@@ -209,7 +210,7 @@ func (f *Fake) Wake(ctx context.Context, id uuid.UUID, name string) error {
 type rope struct{ tied }
 
 // incoming builds the receiver's copy, whose name no Spec can have.
-func (f *Fake) incoming(spec xen.Spec) (*domain, error) {
+func (f *Fake) incoming(spec xen.Spec, cpu cpuid.Policy) (*domain, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.off {
@@ -227,6 +228,7 @@ func (f *Fake) incoming(spec xen.Spec) (*domain, error) {
 		return nil, err
 	}
 	d := f.add(spec)
+	d.cpu = cpu
 	d.setState(xen.Paused)
 	return d, nil
 }

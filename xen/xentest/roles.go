@@ -11,7 +11,7 @@ import (
 
 // TestRoles runs what every implementation of the roles beyond xen.Domains must
 // do: Devices, Configurer, Resizer, Scheduler, Rebooter, Saver, Media, Consoler,
-// Screener and Featurer. A group of cases has one guest of its own and needs
+// Screener, Featurer and cpuid.Teller. A group of cases has one guest of its own and needs
 // nothing of the others, so that each can be run alone: PVH/devices.
 func TestRoles(t *testing.T, h Harness) {
 	if h.Types == nil {
@@ -51,6 +51,7 @@ func TestRoles(t *testing.T, h Harness) {
 			assert.Contains(t, features.Types, typ)
 		}
 	})
+	t.Run("cpu", func(t *testing.T) { h.begin(t, "cpu", h.Types[0]).cpu(t) })
 	t.Run("absent", func(t *testing.T) { h.begin(t, "absent", h.Types[0]).absent(t) })
 }
 

@@ -29,7 +29,7 @@ func (f *Fake) Save(ctx context.Context, id uuid.UUID, w io.Writer, opts *xen.Sa
 			return err
 		}
 		out := tied{ctx: ctx, w: w}
-		if err = writePages(out, d.guest.Spec()); err == nil {
+		if err = writePages(out, d); err == nil {
 			err = writeState(out, d.guest.Memory())
 		}
 		if err != nil {
@@ -99,8 +99,8 @@ func (f *Fake) Restore(ctx context.Context, spec xen.Spec, r io.Reader, opts *xe
 		}
 		in := tied{ctx: ctx, r: r}
 		saved, err := readPages(in)
-		if err == nil && !madeOf(saved).equal(madeOf(spec)) {
-			err = fmt.Errorf("%w: it was saved from another machine: %+v, not %+v", xen.ErrInvalid, madeOf(saved), madeOf(spec))
+		if err == nil && !madeOf(saved.Spec).equal(madeOf(spec)) {
+			err = fmt.Errorf("%w: it was saved from another machine: %+v, not %+v", xen.ErrInvalid, madeOf(saved.Spec), madeOf(spec))
 		}
 		var memory []byte
 		if err == nil {
@@ -110,6 +110,9 @@ func (f *Fake) Restore(ctx context.Context, spec xen.Spec, r io.Reader, opts *xe
 			f.kill(d)
 			return err
 		}
+		f.mu.Lock()
+		d.cpu = saved.CPU
+		f.mu.Unlock()
 		back, err = f.wake(d, spec.Name, memory, opts != nil && opts.Paused)
 		return err
 	})

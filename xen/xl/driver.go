@@ -25,6 +25,8 @@ type Options struct {
 	// RunDir is where a migration has its FIFOs and its lock, the same for all
 	// processes of a host; "" is /run/xenhost. It must not survive a boot.
 	RunDir string
+	// CPUID is the path of xen-cpuid; "" looks where cpuid.Read looks.
+	CPUID string
 	// Poll is how often the driver looks while it waits; 0 is 500 ms.
 	Poll time.Duration
 	// Limits end commands that hang.

@@ -68,7 +68,7 @@ func TestRolesLive(t *testing.T) {
 // change.
 func TestLabFull(t *testing.T) {
 	islay := xenlab.StartFull(t, "islay").MustHost(t, "islay")
-	for _, part := range []string{"PVH", "PV$", "HVM", "(features|absent)"} {
+	for _, part := range []string{"PVH", "PV$", "HVM", "(features|cpu|absent)"} {
 		t.Run(strings.Trim(part, "()$"), func(t *testing.T) {
 			islay.Test(t, "github.com/xenhost/xenhost/xen/xl", &xenlab.TestOptions{Run: "TestRolesLive/^" + part, Timeout: 30 * time.Minute})
 		})
