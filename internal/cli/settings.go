@@ -22,6 +22,7 @@ import (
 	"github.com/xenhost/xenhost/shaping/diskrate"
 	"github.com/xenhost/xenhost/xen/dom0"
 	"github.com/xenhost/xenhost/xen/host"
+	"github.com/xenhost/xenhost/xen/host/capacity"
 	"github.com/xenhost/xenhost/xen/xl"
 )
 
@@ -39,6 +40,8 @@ type Settings struct {
 	Guard       bool                 `json:"guard,omitempty"`          // guests send with their own MACs and addresses only
 	Uplink      *shaping.Uplink      `json:"uplink,omitempty"`         // the line to the world, for rates; without it guests have none
 	Grace       string               `json:"grace,omitempty"`          // until a guest's plug is pulled, as 60s
+	SharedDirs  []string             `json:"shared_dirs,omitempty"`    // where devices of shared disks may be, as /dev/drbd/by-res
+	Headroom    capacity.Headroom    `json:"headroom,omitzero"`        // what is not sold
 	Peers       []Peer               `json:"peers,omitempty"`          // asked at boot whether a guest is theirs since a newer epoch
 }
 
@@ -99,6 +102,7 @@ func Open(path string, log *slog.Logger) (*host.Host, error) {
 		Base: network.State{
 			Bonds: s.Bonds, VLANs: s.VLANs, VXLANs: s.VXLANs, Bridges: s.Bridges, Masquerades: s.Masquerades,
 		},
+		SharedDirs: s.SharedDirs, Headroom: s.Headroom,
 		Grace: grace,
 		Peers: s.peers(run, log),
 		Log:   log,

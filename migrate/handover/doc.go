@@ -62,7 +62,8 @@
 // Nothing remembers how far a hand-over got. Decide reads the two records, as
 // they are while the guest is held on both hosts, and says which Way is left;
 // the verbs of Pair do what is missing. A fence is lifted only when the
-// target's Aborted is durable; a committed move is never aborted.
+// target's Aborted is durable, or an operator vouches for it that the target
+// runs nothing; a committed move is never aborted.
 //
 //	records of source, target        way
 //	Prepared|Running, Receiving|Ready  back

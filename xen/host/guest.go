@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -180,6 +181,9 @@ func (g Guest) Validate() error {
 		errs = append(errs, err)
 	}
 	errs = append(errs, g.Rates.Validate(), g.Throttle.Validate(), g.Moves.validate(), g.Labels.Validate(), g.validClone())
+	if g.Rates.Upload+g.Rates.Ceil > 0 && slices.ContainsFunc(g.Nics, func(n Nic) bool { return n.Routed }) {
+		errs = append(errs, fmt.Errorf("%w: a routed guest has no class at the uplink: limit what it sends by rates.send", errors.ErrUnsupported))
+	}
 	if g.System != "" {
 		_, _, err := ParseSystem(g.System)
 		errs = append(errs, err)
