@@ -83,7 +83,7 @@ func newWorld(t *testing.T, size int64, thin bool) *world {
 // memory is a folder in memory where there is one: a kill is a panic here, so
 // nothing hangs on a disk, and the tests sync some ten thousand files.
 func memory(t *testing.T) string {
-	dir, err := os.MkdirTemp("/dev/shm", "clone-")
+	dir, err := os.MkdirTemp("/dev/shm", "clone-") //nolint:usetesting // that is on a disk
 	if err != nil {
 		return t.TempDir()
 	}
