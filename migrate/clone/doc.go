@@ -28,8 +28,10 @@
 // clone's disks. What it wrote itself since the clone was made is kept with the
 // rest of its old disks in rollback volumes (host.Disk.RollbackName):
 // host.Rollback goes back to them, host.ForgetRollback removes them. Guest and
-// clone are down from the shutdown until the end of the merge has begun to read
-// as the clone, which is a matter of seconds and not of the size.
+// clone are down until the merge is done: that copies what the clone has
+// written (thick), or is done at once (thin). Of several thin clones of a guest
+// one can be promoted: the others are copies of disks that it has no more, and
+// stay what they are.
 //
 // # Crashes
 //
@@ -42,6 +44,7 @@
 //
 // The disks of a running guest are as a power failure would leave them, and
 // several are not of one instant: shut it down for that. A guest with a clone
-// can be moved only after the clone is gone: its disks are in use. IPv6 ends at
+// can be moved only after the clone is gone: its disks are in use. A guest with
+// shared disks has no clones. IPv6 ends at
 // the clone's bridge.
 package clone

@@ -85,4 +85,3 @@ func TestGrownGuest(t *testing.T) {
 	require.ErrorIs(t, err, lvm.ErrInvalid)
 	w.whole(t)
 }
-
