@@ -17,6 +17,7 @@ import (
 	"github.com/xenhost/xenhost/migrate"
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/network/guard"
+	"github.com/xenhost/xenhost/network/island"
 	"github.com/xenhost/xenhost/shaping"
 	"github.com/xenhost/xenhost/shaping/diskrate"
 	"github.com/xenhost/xenhost/xen/dom0"
@@ -95,6 +96,7 @@ func Open(path string, log *slog.Logger) (*host.Host, error) {
 		Volumes:    lvm.New(run, nil),
 		Network:    network.New(&network.Options{Runner: run, Firewall: s.Firewall, Reserved: s.Reserved, Log: log}),
 		Guard:      g,
+		Islands:    island.New(&island.Options{Runner: run, Log: log}),
 		DiskRates:  diskrate.New(&diskrate.Options{Log: log}),
 		StateDir:   s.StateDir,
 		SharedDirs: s.SharedDirs,
@@ -102,9 +104,9 @@ func Open(path string, log *slog.Logger) (*host.Host, error) {
 			Bonds: s.Bonds, VLANs: s.VLANs, VXLANs: s.VXLANs, Bridges: s.Bridges, Masquerades: s.Masquerades,
 		},
 		Headroom: s.Headroom,
-		Grace: grace,
-		Peers: s.peers(run, log),
-		Log:   log,
+		Grace:    grace,
+		Peers:    s.peers(run, log),
+		Log:      log,
 	}
 	if s.Uplink != nil {
 		c.Shaping, c.Uplink = shaping.New(&shaping.Options{Log: log}), *s.Uplink

@@ -10,6 +10,7 @@ import (
 
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/network"
+	"github.com/xenhost/xenhost/network/island"
 	"github.com/xenhost/xenhost/shaping"
 	"github.com/xenhost/xenhost/shaping/diskrate"
 	"github.com/xenhost/xenhost/xen"
@@ -72,6 +73,9 @@ type Guest struct {
 	// Order says when Boot starts the guest: lower ones first, equal ones by
 	// name.
 	Order int `json:"order,omitempty"`
+	// Clone is set of a guest that Host.Clone made. Its ports are on an island,
+	// whatever their Nics say.
+	Clone *CloneOf `json:"clone,omitempty"`
 }
 
 // Disk is a volume of a guest. Its volume has the same name on every host, and
@@ -120,13 +124,20 @@ func (g Guest) Spec(paths map[lvm.ID]string) xen.Spec {
 		s.Disks = append(s.Disks, xen.Disk{Dev: d.Dev, Path: d.Path})
 	}
 	for i, n := range g.Nics {
+		if g.Clone != nil {
+			s.Vifs = append(s.Vifs, xen.Vif{Name: island.VifName(g.UUID, i), Bridge: island.BridgeName(g.UUID, i), MAC: n.MAC, Rate: int64(n.Backstop)})
+			continue
+		}
 		s.Vifs = append(s.Vifs, xen.Vif{Name: network.VifName(g.UUID, i), Bridge: n.Bridge, MAC: n.MAC, Rate: int64(n.Backstop), Routed: n.Routed})
 	}
 	return s
 }
 
-// Network returns the guest's share of the host's network.
+// Network returns the guest's share of the host's network; a clone has none.
 func (g Guest) Network() network.Guest {
+	if g.Clone != nil {
+		return network.Guest{UUID: g.UUID}
+	}
 	n := network.Guest{UUID: g.UUID, Forwards: g.Forwards}
 	for i, nic := range g.Nics {
 		n.Ports = append(n.Ports, network.Port{
@@ -169,7 +180,7 @@ func (g Guest) Validate() error {
 	if err := g.Spec(g.Devices()).Validate(); err != nil {
 		errs = append(errs, err)
 	}
-	errs = append(errs, g.Rates.Validate(), g.Throttle.Validate(), g.Moves.validate(), g.Labels.Validate())
+	errs = append(errs, g.Rates.Validate(), g.Throttle.Validate(), g.Moves.validate(), g.Labels.Validate(), g.validClone())
 	if g.Rates.Upload+g.Rates.Ceil > 0 && slices.ContainsFunc(g.Nics, func(n Nic) bool { return n.Routed }) {
 		errs = append(errs, fmt.Errorf("%w: a routed guest has no class at the uplink: limit what it sends by rates.send", errors.ErrUnsupported))
 	}

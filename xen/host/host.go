@@ -9,6 +9,7 @@ import (
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/network"
 	"github.com/xenhost/xenhost/network/guard"
+	"github.com/xenhost/xenhost/network/island"
 	"github.com/xenhost/xenhost/shaping"
 	"github.com/xenhost/xenhost/shaping/diskrate"
 	"github.com/xenhost/xenhost/xen"
@@ -28,6 +29,9 @@ type Config struct {
 	// Guard keeps guests from using MACs and addresses that their Nics do not
 	// name; it is in force before a domain is created. nil is none.
 	Guard guard.Manager
+	// Islands are the networks of clones; nil is that this host makes no clone
+	// of a guest with a network.
+	Islands island.Manager
 	// Shaping limits how fast guests are; nil is no limit, whatever their
 	// definitions say.
 	Shaping shaping.Manager
@@ -65,6 +69,7 @@ type Host struct {
 	volumes  lvm.Manager
 	network  network.Manager
 	guard    guard.Manager
+	islands  island.Manager
 	shaping  shaping.Manager
 	disks    diskrate.Manager
 	guests   definitions
@@ -92,7 +97,7 @@ func New(c Config) *Host {
 	}
 	dir := filepath.Join(c.StateDir, "guests")
 	return &Host{
-		name: c.Name, domains: c.Domains, volumes: c.Volumes, network: c.Network, guard: c.Guard, shaping: c.Shaping, disks: c.DiskRates,
+		name: c.Name, domains: c.Domains, volumes: c.Volumes, network: c.Network, guard: c.Guard, islands: c.Islands, shaping: c.Shaping, disks: c.DiskRates,
 		guests: definitions{dir: dir}, owners: owner.NewStore(dir, nil),
 		claims: capacity.NewClaims(filepath.Join(c.StateDir, "claims")), headroom: c.Headroom,
 		shared: c.SharedDirs, base: c.Base, uplink: c.Uplink, peers: c.Peers, grace: c.Grace, log: c.Log.With("host", c.Name),
@@ -113,6 +118,10 @@ func (h *Host) Network() network.Manager { return h.network }
 
 // Guard returns the guard that the host was composed with, or nil.
 func (h *Host) Guard() guard.Manager { return h.guard }
+
+// Islands returns the networks of clones that the host was composed with, or
+// nil.
+func (h *Host) Islands() island.Manager { return h.islands }
 
 // Info says what the host is and has free.
 func (h *Host) Info(ctx context.Context) (xen.HostInfo, error) { return h.domains.Info(ctx) }

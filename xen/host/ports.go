@@ -18,13 +18,21 @@ func (h *Host) setNetwork(ctx context.Context, g Guest) error {
 			return err
 		}
 	}
-	return h.network.Set(ctx, g.Network())
+	if err := h.network.Set(ctx, g.Network()); err != nil {
+		return err
+	}
+	return h.setIsland(ctx, g)
 }
 
 // removeNetwork is the reverse, for a guest whose domain is gone.
 func (h *Host) removeNetwork(ctx context.Context, id uuid.UUID) error {
 	if err := h.network.Remove(ctx, id); err != nil {
 		return err
+	}
+	if h.islands != nil {
+		if err := h.islands.Remove(ctx, id); err != nil {
+			return err
+		}
 	}
 	if h.guard != nil {
 		return h.guard.Remove(ctx, id)

@@ -14,8 +14,11 @@ import (
 )
 
 // Shaping returns the guest's share of the host's rates; ok is false if it has
-// no network interface that could have one.
+// no network interface that could have one, as a clone.
 func (g Guest) Shaping() (share shaping.Guest, ok bool) {
+	if g.Clone != nil {
+		return shaping.Guest{UUID: g.UUID}, false
+	}
 	share = shaping.Guest{UUID: g.UUID, Policy: g.Rates, Throttle: g.Throttle}
 	for i := range g.Nics {
 		share.Vifs = append(share.Vifs, network.VifName(g.UUID, i))

@@ -125,11 +125,13 @@ func (h *Host) activate(ctx context.Context, g Guest) (map[lvm.ID]string, error)
 		case "":
 		case stateBuilding:
 			return nil, fmt.Errorf("%w: volume %s was never finished; reinstall it", ErrInvalid, v.ID)
+		case statePromoting, stateRollback:
+			return nil, fmt.Errorf("%w: volume %s carries %s; promote the clone again, or roll back again", ErrNotOwner, v.ID, s)
 		default:
 			return nil, fmt.Errorf("%w: volume %s carries %s; resume the move", ErrNotOwner, v.ID, s)
 		}
 		if !v.Active {
-			if err := h.volumes.Activate(ctx, v.ID); err != nil {
+			if err := h.turnOn(ctx, v); err != nil {
 				return nil, err
 			}
 		}

@@ -49,6 +49,9 @@ func (l *Hold) mayReceive(ctx context.Context, g Guest) error {
 	if err := g.Validate(); err != nil {
 		return err
 	}
+	if g.Clone != nil {
+		return fmt.Errorf("%w: a clone stays on the host of its guest", ErrInvalid)
+	}
 	r, err := l.Record()
 	if err != nil {
 		return err

@@ -49,6 +49,9 @@ func (l *Hold) terminate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := l.unborn(ctx, g); err != nil {
+		return err
+	}
 	return l.demolish(ctx, g)
 }
 
@@ -63,6 +66,9 @@ func (l *Hold) demolish(ctx context.Context, g Guest) error {
 		return err
 	}
 	if err := errors.Join(l.DropSnapshots(ctx), l.dropReplicaSnapshots(ctx, g, "")); err != nil {
+		return err
+	}
+	if err := l.dropRollback(ctx, g); err != nil {
 		return err
 	}
 	for _, d := range g.Disks {

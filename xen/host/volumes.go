@@ -26,6 +26,8 @@ const (
 	stateReceiving = tagState + "receiving" // a copy is arriving on a volume made for it
 	stateRenewing  = tagState + "renewing"  // a copy is arriving on what was fenced before
 	stateMove      = tagState + "move"      // a snapshot that a move reads
+	statePromoting = tagState + "promoting" // is being given the content of a clone, or of what was before one
+	stateRollback  = tagState + "rollback"  // a snapshot that is what a guest was before a promotion
 	stateReplica   = tagState + "replica"   // a copy of what runs elsewhere
 	stateSent      = tagState + "sent"      // a snapshot that a replica is made of
 
@@ -47,6 +49,9 @@ func (d Disk) NextSnapshotName() string { return d.Volume.Name + nextSuffix }
 
 // Owns tells whether v carries the guest's mark.
 func (g Guest) Owns(v lvm.Volume) bool { return belongs(v, g.UUID) }
+
+// Tag is the mark that the guest's volumes carry.
+func (g Guest) Tag() string { return guestTag(g.UUID) }
 
 // guestTag marks a volume as this guest's.
 func guestTag(id uuid.UUID) string { return tagGuest + id.String() }
