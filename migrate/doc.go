@@ -24,6 +24,22 @@
 // Package replica keeps copies of guests on another host, over the same
 // connections, and promotes them when a host is dead.
 //
+// # Ways
+//
+//	Cold       its disks are copied while it runs; it powers off, the rest follows, all is compared; it boots there
+//	TwoPass    as Cold, but what it writes is followed in rounds before it powers off: a short stop
+//	Live       as TwoPass, and its memory goes too: it does not boot. PV guests go by save and restore, by themselves
+//
+// Disks that both hosts see (host.SharedDisk: iSCSI, DRBD with two primaries, a
+// file on NFS behind a loop device) are not copied in any of them; that both hosts
+// read the same blocks is made sure of while nobody writes. Nothing but the owner
+// record keeps the other host off such a disk.
+//
+// A plan refuses, by name or number, what a guest would miss: room, memory,
+// bridges and their MTU, addresses and ports that another guest has; of a live
+// move also features of the CPU, a Xen that is older, systems that are known not to
+// survive it, and what the guest's own definition forbids (host.NeverLive).
+//
 // # Words
 //
 // The source gives a guest away, the target gets it. The cut-over is the
@@ -38,14 +54,16 @@
 //   - At no moment do two copies run, whatever is killed: the mover, an agent,
 //     either host, the connection. No host starts a stale copy.
 //   - In a cold move disks are compared by SHA-256, read again on both hosts,
-//     before the source gives the guest up. In a live or two-pass move that is done with what
-//     was sent last, and with all of it if Options.VerifyFull says so; every part
-//     is proven by its hash as it arrives. MAC, addresses and forwards stay.
+//     before the source gives the guest up. In a live or two-pass move that is
+//     done with what was sent last, and with all of it if Options.VerifyFull says
+//     so; every part is proven by its hash as it arrives. MAC, addresses and forwards stay.
 //   - A failure before the cut-over leaves the guest on the source, started
 //     again if it had been stopped; Run does that before it returns.
 //   - What a kill or a dead host leaves, Resume ends: from either host, in any
 //     order, as often as one likes. Where a host is dead for ever, PlanOverride
 //     ends it on the other one alone, on an operator's word.
+//   - A guest that writes faster than the connection carries stays where it is
+//     (ErrBusyDisks), after a few rounds and without an interruption.
 //   - The source's volumes are never removed. They are fenced: neither
 //     vgchange -ay nor xl create of the old configuration starts them. A move
 //     back sends what differs from them, found out by hashes.
@@ -55,13 +73,14 @@
 //   - A guest that is handed over while its target dies in the same second
 //     runs nowhere until the target is back, or an operator overrides: that is
 //     the price of never two.
-//   - In a cold or two-pass move memory does not move: it is a reboot. A guest that does not
-//     power off when asked is cut off after the host's grace.
+//   - In a cold or two-pass move memory does not move: it is a reboot. A guest
+//     that does not power off when asked is cut off after the host's grace.
 //   - In a live move memory is lost, and the guest started from its disks, if a
 //     host or its toolstack dies while the guest is suspended. No write that the
 //     guest was told is on the disk is lost with it.
 //   - A copy that Resume takes back begins again. One that was only cut off from
-//     its target is gone on with by the next move.
+//     its target is gone on with: by the move itself if it has Options.Redial,
+//     else by the next one.
 //   - That the neighbours of a guest on a bridge learn at once where it is now:
 //     gateway.Announce tells them, called on the target by Options.AfterStart.
 //   - A reading of the ledger before the guest leaves: see Options.BeforeStop.

@@ -40,7 +40,7 @@ func newWorld(t *testing.T, opts *migratetest.Options) world {
 // real one is most of the time that a test takes.
 func folder(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "xenhost-")
+	dir, err := os.MkdirTemp("/dev/shm", "xenhost-") //nolint:usetesting // which is on a disk
 	if err != nil {
 		return t.TempDir()
 	}

@@ -35,7 +35,8 @@ func main() {
 		m                     media
 		bridge, mac, ip, back string
 		uplink                string
-		networks              []string
+		networks, shared      []string
+		neverLive             bool
 		routed                bool
 		dryRun, stopped       bool
 	)
@@ -51,6 +52,9 @@ func main() {
 	f.StringVar(&g.TSCMode, "tsc-mode", "", "native on an emulated CPU")
 	f.StringVar(&disk, "disk", "", "volume as group/name:size")
 	m.flags(f)
+	f.StringArrayVar(&shared, "shared", nil, "disk that other hosts see too, as xvda,size,/dev/path; may be repeated")
+	f.BoolVar(&neverLive, "never-live", false, "it is moved powered off, and boots there")
+	f.StringVar(&g.System, "system", "", "what it runs, as linux 4.19.17")
 	f.StringVar(&bridge, "bridge", "", "bridge for its interface")
 	f.BoolVar(&routed, "routed", false, "no bridge: this host is its router")
 	f.StringVar(&uplink, "uplink", "", "interface on whose network this host answers for a routed guest's address")
@@ -66,8 +70,14 @@ func main() {
 		for i := range g.Forwards {
 			g.Forwards[i].Return = network.Return(back)
 		}
-		if g.Disks, err = disks(disk); err != nil {
+		if g.Disks, g.Shared, err = disks(disk, shared); err != nil {
 			return err
+		}
+		if image != "" && len(g.Disks) == 0 {
+			return cli.Usage("--image needs --disk")
+		}
+		if neverLive {
+			g.Moves = host.NeverLive
 		}
 		if g.Nics, err = nics(bridge, mac, ip, routed); err != nil {
 			return err
@@ -103,21 +113,37 @@ func main() {
 			return err
 		}
 		return flags.Print(c.OutOrStdout(), made, func(w io.Writer) {
-			fmt.Fprintf(w, "%s\t%s\t%s\n", made.Name, made.UUID, cli.Bytes(made.Disks[0].Size))
+			for _, d := range made.Disks {
+				fmt.Fprintf(w, "%s\t%s\t%s\n", made.Name, made.UUID, cli.Bytes(d.Size))
+			}
+			for _, d := range made.Shared {
+				fmt.Fprintf(w, "%s\t%s\t%s, shared\n", made.Name, made.UUID, cli.Bytes(d.Size))
+			}
 		})
 	}
 	cli.Main(c, nil)
 }
 
-// disks reads group/name:size.
-func disks(text string) ([]host.Disk, error) {
+// disks reads group/name:size, and disks that are shared as xvdb,size,/dev/path.
+func disks(text string, texts []string) (own []host.Disk, shared []host.SharedDisk, err error) {
+	for _, t := range texts {
+		parts := strings.SplitN(t, ",", 3)
+		var s cli.Size
+		if len(parts) < 3 || s.Set(parts[1]) != nil {
+			return nil, nil, cli.Usage("--shared %q is not xvda,size,/dev/path", t)
+		}
+		shared = append(shared, host.SharedDisk{Dev: parts[0], Size: int64(s), Path: parts[2]})
+	}
+	if text == "" && len(shared) > 0 {
+		return nil, shared, nil
+	}
 	volume, size, _ := strings.Cut(text, ":")
 	group, name, _ := strings.Cut(volume, "/")
 	var s cli.Size
 	if err := s.Set(size); err != nil || group == "" || name == "" {
-		return nil, cli.Usage("--disk %q is not group/name:size", text)
+		return nil, nil, cli.Usage("--disk %q is not group/name:size", text)
 	}
-	return []host.Disk{{Dev: "xvda", Volume: lvm.ID{Group: group, Name: name}, Size: int64(s)}}, nil
+	return []host.Disk{{Dev: "xvda", Volume: lvm.ID{Group: group, Name: name}, Size: int64(s)}}, shared, nil
 }
 
 // nics makes the guest's interface, if it has one.

@@ -213,17 +213,16 @@ func (w *World) Mend() {
 	w.cut = false
 }
 
-// hangUp closes some connections and waits until their Serve has returned.
+// hangUp closes some connections and waits until their Serve has returned, also
+// of those that another one is closing.
 func (w *World) hangUp(which func(*link) bool) {
 	w.mu.Lock()
 	var gone []*link
-	w.links = slices.DeleteFunc(w.links, func(l *link) bool {
+	for _, l := range w.links {
 		if which(l) {
 			gone = append(gone, l)
-			return true
 		}
-		return false
-	})
+	}
 	w.mu.Unlock()
 	for _, l := range gone {
 		l.a.Close()
@@ -232,6 +231,9 @@ func (w *World) hangUp(which func(*link) bool) {
 	for _, l := range gone {
 		<-l.served
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.links = slices.DeleteFunc(w.links, func(l *link) bool { return slices.Contains(gone, l) })
 }
 
 // PowerOff pulls a host's plug: its guests end where they are, and its

@@ -123,7 +123,7 @@ func TestIllegalSteps(t *testing.T) {
 		"override that begins a move":         {running, overridden(owner.Prepared, 1, "islay", move1)},
 		"override that adds two epochs":       {running, prepared, overridden(owner.Running, 3, "", uuid.Nil)},
 		"a new epoch without an override":     {running, prepared, rec(owner.Running, 2, "", uuid.Nil)},
-		"commit what is not ready, overriden": {receivingFrom("islay"), overridden(owner.Committed, 2, "islay", move1)},
+		"commit what is not ready, vouched":   {receivingFrom("islay"), overridden(owner.Committed, 2, "islay", move1)},
 		"no guest":                            {{State: owner.Running, Epoch: 1}},
 	} {
 		t.Run(name, func(t *testing.T) { assert.ErrorIs(t, put(t, chain...), owner.ErrTransition) })
