@@ -73,8 +73,8 @@ func main() {
 		if g.Disks, g.Shared, err = disks(disk, shared); err != nil {
 			return err
 		}
-		if m.path != "" && len(g.Disks) == 0 {
-			return cli.Usage("--image needs --disk")
+		if (m.path != "" || m.hostname != "") && len(g.Disks) == 0 {
+			return cli.Usage("--image and --hostname need --disk")
 		}
 		if neverLive {
 			g.Moves = host.NeverLive
