@@ -42,8 +42,9 @@ type Recorder struct {
 
 // Record reads all sources once. One that fails is left out and reported; what
 // it counts meanwhile is in its next reading. marks are flags for the rows of
-// some guests, as Left: the source of a move calls Record once the guest is
-// suspended or gone, before its ports are removed, the target once they are made.
+// some guests. Whoever moves guests calls it with Left on the source, as late as
+// the hooks of the move let it (migrate.Options.BeforeStop), and with Arrived on
+// the target, once the guest is there (AfterStart).
 func (r *Recorder) Record(ctx context.Context, marks map[uuid.UUID]Flags) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -2,6 +2,8 @@ package migrate_test
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"github.com/xenhost/xenhost/migrate/handover"
 	"github.com/xenhost/xenhost/migrate/migratetest"
 	"github.com/xenhost/xenhost/xen/host"
+	"github.com/xenhost/xenhost/xen/host/owner"
 )
 
 const bigDisk = 16 << 20
@@ -23,13 +26,13 @@ const bigDisk = 16 << 20
 // the records that it writes.
 func newBigWorld(t *testing.T) world {
 	t.Helper()
-	w, err := migratetest.NewWorld(t.TempDir(), nil)
+	w, err := migratetest.NewWorld(folder(t), nil)
 	require.NoError(t, err)
 	t.Cleanup(w.Close)
 	def := w.Guest("web1", 1<<20)
 	def.Disks = append(def.Disks, host.Disk{Dev: "xvdb", Volume: lvm.ID{Group: "guests", Name: "web1-data"}, Size: bigDisk})
 	image := make([]byte, bigDisk)
-	rand.NewChaCha8([32]byte{1}).Read(image)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(image) // never fails
 	g, err := w.Host("curacao").Provision(t.Context(), def, &host.ProvisionOptions{Images: map[string]io.Reader{"xvdb": bytes.NewReader(image)}})
 	require.NoError(t, err)
 	require.NoError(t, w.Await(t.Context(), g.UUID, 0))
@@ -92,7 +95,7 @@ func (w world) scribble(on, dev string, at, n int64) {
 		v, err := w.Machine(on).Volumes.Open(w.t.Context(), d.Volume)
 		require.NoError(w.t, err)
 		p := make([]byte, n)
-		rand.NewChaCha8([32]byte{2}).Read(p)
+		_, _ = rand.NewChaCha8([32]byte{2}).Read(p) // never fails
 		_, err = v.WriteAt(p, at)
 		require.NoError(w.t, err)
 		require.NoError(w.t, v.Close())
@@ -149,6 +152,102 @@ func TestCutCopyGoesOn(t *testing.T) {
 		assert.NotEmpty(t, report.Sums["xvdb"])
 		t.Logf("%s: %d bytes of xvdb after the cut, of %d", mode, wire(report, "xvdb"), bigDisk)
 	}
+}
+
+// TestRedial: a move whose connection is cut in the middle of a copy, or whose
+// target loses its power there, goes on over another one.
+func TestRedial(t *testing.T) {
+	for _, mode := range []migrate.Mode{migrate.Cold, migrate.TwoPass, migrate.Live} {
+		for _, power := range []bool{false, true} {
+			if power == (mode == migrate.TwoPass) {
+				continue // one of each will do
+			}
+			t.Run(fmt.Sprintf("%s, power %t", mode, power), func(t *testing.T) {
+				t.Parallel()
+				w, ctx := newBigWorld(t), t.Context()
+				w.mode = mode
+				cut, over := false, make(chan struct{})
+				report, err := w.move(ctx, "curacao", &migrate.Options{VerifyFull: true,
+					Progress: func(e migrate.Event) {
+						if e.Step.Name != handover.Copy || e.Step.Dev != "xvdb" || e.Done < bigDisk/2 || cut {
+							return
+						}
+						cut = true
+						go func() {
+							defer close(over)
+							if w.Cut(); power {
+								w.PowerOff("islay")
+							}
+						}()
+					},
+					Redial: func(ctx context.Context) (migrate.Host, error) {
+						<-over
+						w.Mend()
+						if power {
+							if _, err := w.PowerOn(ctx, "islay"); err != nil {
+								return nil, err
+							}
+						}
+						return w.Dial(ctx, "curacao", "islay")
+					}})
+				require.NoError(t, err)
+				assert.Equal(t, 1, report.Redials)
+				require.Equal(t, "islay", w.lives("after the move"))
+				assert.NotEmpty(t, report.Sums["xvdb"])
+				assert.Less(t, wire(report, "xvdb"), int64(bigDisk*2/3), "what had arrived was not sent again")
+			})
+		}
+	}
+}
+
+// TestRedialGivesUp: then it is as without: the guest stays where it is.
+func TestRedialGivesUp(t *testing.T) {
+	for name, c := range map[string]struct {
+		redial func(w world) (migrate.Host, error)
+		means  error
+	}{
+		"nobody answers": {func(w world) (migrate.Host, error) { return w.Dial(w.t.Context(), "curacao", "islay") }, migrate.ErrUnreachable},
+		"another host":   {func(w world) (migrate.Host, error) { return w.Host("curacao"), nil }, host.ErrInvalid},
+		"it was resumed": {func(w world) (migrate.Host, error) {
+			w.Mend()
+			w.discard("islay")
+			return w.Dial(w.t.Context(), "curacao", "islay")
+		}, migrate.ErrConflict},
+		"nobody wants to":    {func(w world) (migrate.Host, error) { return nil, errDisk }, errDisk},
+		"it holds the guest": {func(w world) (migrate.Host, error) { w.Mend(); return w.Dial(w.t.Context(), "curacao", "islay") }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			opts := at(handover.Copy, w.Cut)
+			opts.Redial = func(context.Context) (migrate.Host, error) { return c.redial(w) }
+			_, err := w.move(t.Context(), "curacao", opts)
+			if c.means == nil {
+				require.NoError(t, err, "the one before has let go")
+				assert.Equal(t, "islay", w.lives("after the move"))
+				return
+			}
+			require.ErrorIs(t, err, migrate.ErrUnreachable, "what began it")
+			require.ErrorIs(t, err, c.means)
+			w.writes("on curacao")
+			w.Mend()
+			_, err = w.resume("curacao", nil)
+			require.NoError(t, err)
+			assert.Equal(t, "curacao", w.lives("after Resume"))
+		})
+	}
+}
+
+// discard gives up what arrived on a host, as a Resume of somebody else does.
+func (w world) discard(on string) {
+	l, err := w.Host(on).Hold(w.guest.UUID)
+	require.NoError(w.t, err)
+	defer l.Release()
+	r, err := l.Record()
+	require.NoError(w.t, err)
+	require.NoError(w.t, l.Discard(w.t.Context()))
+	r.State = owner.Aborted
+	require.NoError(w.t, l.SetRecord(r))
 }
 
 // TestLimit: disks and memory together keep to it.

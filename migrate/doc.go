@@ -15,9 +15,14 @@
 //
 // conn is anything that reads and writes: the stdin and stdout of
 // "ssh islay agent serve", a net.Pipe in a test. It must be authenticated and
-// encrypted by whoever made it. A Remote has the verbs of a *host.Host, so a
-// panel uses hosts near and far through one interface, Host. Either side of a
-// move may be near or far; the bytes pass through the mover.
+// encrypted by whoever made it. A Remote has the verbs of the interface Host, as
+// a *host.Host has: a panel looks at, provisions, starts, stops, terminates and
+// moves guests of hosts near and far alike. The other verbs of a *host.Host, as
+// SetRates and SetForwards, are called where it is. Either side of a move may be
+// near or far; the bytes pass through the mover.
+//
+// Package replica keeps copies of guests on another host, over the same
+// connections, and promotes them when a host is dead.
 //
 // # Ways
 //
@@ -74,5 +79,9 @@
 //     host or its toolstack dies while the guest is suspended. No write that the
 //     guest was told is on the disk is lost with it.
 //   - A copy that Resume takes back begins again. One that was only cut off from
-//     its target is gone on with by the next move.
+//     its target is gone on with: by the move itself if it has Options.Redial,
+//     else by the next one.
+//   - That the neighbours of a guest on a bridge learn at once where it is now:
+//     gateway.Announce tells them, called on the target by Options.AfterStart.
+//   - A reading of the ledger before the guest leaves: see Options.BeforeStop.
 package migrate

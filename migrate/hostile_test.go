@@ -99,6 +99,9 @@ func TestHostilePeer(t *testing.T) {
 	accept, err := json.Marshal(map[string]any{"verb": "hold.accept", "hold": 1, "args": map[string]any{"dev": "xvda", "transfer": key}})
 	require.NoError(t, err)
 	refused(string(accept), "not-owner") // no move was offered
+	refused(`{"verb":"hold.compare","hold":1,"args":{"dev":"xvda"}}`, "not-owner")
+	refused(`{"verb":"hold.learn","hold":1,"args":{"dev":"../../xvda"}}`, "nothing was asked")
+	refused(`{"verb":"hold.learn","hold":1,"args":[]}`, "arguments of hold.learn")
 	record := func(state string, epoch int, move string) string {
 		return fmt.Sprintf(`{"verb":"hold.put","hold":1,"args":{"uuid":"%s","state":"%s","epoch":%d,"peer":"curacao","move":"%s"}}`, id, state, epoch, move)
 	}
@@ -141,6 +144,7 @@ func TestHostilePeer(t *testing.T) {
 	refused(string(accept), "stream", append([]byte{0, 0, 0, 40}, make([]byte, 44)...)...) // no frame
 	refused(string(bytes.Replace(accept, []byte("xvda"), []byte("xvdb"), 1)), "is not being received")
 	refused(string(bytes.Replace(accept, []byte("1048576"), []byte("1048577"), 1)), "1048576 bytes here")
+	refused(`{"verb":"hold.compare","hold":1,"args":{"dev":"xvda"}}`, "not-owner")
 	dev, err := w.Machine("islay").Volumes.Open(t.Context(), g.Disks[0].Volume)
 	require.NoError(t, err)
 	content := make([]byte, 1<<20)

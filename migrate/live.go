@@ -91,8 +91,10 @@ func (m *move) round(ctx context.Context) error {
 		if size < 0 {
 			pass.What, pass.Whole, size = handover.AsIs, "its snapshot can not tell what changed", d.Size
 		}
-		if err := m.pair.Do(handover.Changes, m.pair.Source, d.Dev, func() error {
-			return m.carry(ctx, handover.Changes, pass, size, false)
+		if err := m.onward(ctx, func() error {
+			return m.pair.Do(handover.Changes, m.pair.Source, d.Dev, func() error {
+				return m.carry(ctx, handover.Changes, pass, size, false)
+			})
 		}); err != nil {
 			return err
 		}

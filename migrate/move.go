@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,6 +12,7 @@ import (
 	"github.com/xenhost/xenhost/internal/pace"
 	"github.com/xenhost/xenhost/lvm"
 	"github.com/xenhost/xenhost/migrate/handover"
+	"github.com/xenhost/xenhost/xen/host"
 	"github.com/xenhost/xenhost/xen/host/owner"
 )
 
@@ -45,6 +47,8 @@ type move struct {
 	s, t   owner.Record
 	report Report
 	downAt time.Time // when the guest was asked to stop
+
+	closers []io.Closer // connections that Redial made
 }
 
 func (m *move) run(ctx context.Context) error {
@@ -62,8 +66,8 @@ func (m *move) held(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer closePair(pair)
 	m.pair = pair
+	defer m.close()
 	m.pair.Before = func(s handover.Step) error {
 		if err := m.step(s, true); err != nil {
 			return err
@@ -170,17 +174,10 @@ func (m *move) copies(ctx context.Context) error {
 		return err
 	}
 	for _, d := range g.Disks {
-		pass := Pass{Dev: d.Dev, What: handover.AsSnapshot}
-		if !fresh[d.Dev] {
-			if err := m.pair.Do(handover.Compare, target, d.Dev, func() (err error) {
-				pass.Asked, err = m.compare(ctx, d.Dev)
-				return err
-			}); err != nil {
-				return err
-			}
-		}
-		if err := m.pair.Do(handover.Copy, source, d.Dev, func() error {
-			return m.carry(ctx, handover.Copy, pass, d.Size, fresh[d.Dev])
+		if err := m.onward(ctx, func() error {
+			empty := fresh[d.Dev]
+			fresh[d.Dev] = false // whatever becomes of this try
+			return m.first(ctx, d, empty)
 		}); err != nil {
 			return err
 		}
@@ -188,12 +185,28 @@ func (m *move) copies(ctx context.Context) error {
 	return nil
 }
 
+// first is the first copy of a disk.
+func (m *move) first(ctx context.Context, d host.Disk, fresh bool) error {
+	pass := Pass{Dev: d.Dev, What: handover.AsSnapshot}
+	if !fresh {
+		if err := m.pair.Do(handover.Compare, m.pair.Target, d.Dev, func() (err error) {
+			pass.Asked, err = m.compare(ctx, d.Dev)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return m.pair.Do(handover.Copy, m.pair.Source, d.Dev, func() error {
+		return m.carry(ctx, handover.Copy, pass, d.Size, fresh)
+	})
+}
+
 // cold is the move, in order.
 func (m *move) cold(ctx context.Context) error {
-	source, target, g := m.pair.Source, m.pair.Target, m.plan.Guest
 	if err := m.copies(ctx); err != nil {
 		return err
 	}
+	source, target, g := m.pair.Source, m.pair.Target, m.plan.Guest // Redial may have made them anew
 	if m.plan.Runs {
 		if err := m.beforeStop(ctx); err != nil {
 			return err

@@ -90,12 +90,24 @@ func (p *OverridePlan) Run(ctx context.Context) (Report, error) {
 }
 
 func (p *OverridePlan) run(ctx context.Context, report *Report) error {
+	ctx, grip, err := grasp(ctx, p.opts.Locker, p.UUID)
+	if err != nil {
+		return err
+	}
+	return grip.let(ctx, p.held(ctx, grip, report))
+}
+
+// held is run with the lock of the guest.
+func (p *OverridePlan) held(ctx context.Context, grip *grip, report *Report) error {
 	now := *p
 	side, seen, err := now.look(ctx)
 	if err != nil {
 		return err
 	}
 	defer side.Close()
+	if err := grip.claim(ctx, handover.Pair{Source: side, Target: side}); err != nil {
+		return err
+	}
 	if now.Way != p.Way || now.Why != p.Why {
 		return fmt.Errorf("%w: it would now end so: %s; plan it again", ErrOverride, now.Why)
 	}

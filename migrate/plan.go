@@ -49,7 +49,8 @@ type Plan struct {
 	// moves live may miss it there.
 	Unchecked []string `json:"unchecked,omitempty"`
 	// Downtime is the part of it that the hosts need, estimated; the guest's
-	// own power-off and boot come on top. Basis says what it rests on.
+	// own power-off and boot come on top, but in a live move. Basis says what it
+	// rests on.
 	Downtime time.Duration `json:"downtime"`
 	Basis    string        `json:"basis"`
 
@@ -102,6 +103,12 @@ type Options struct {
 	// together; 0 is no limit. Less than the guest writes is ErrBusyDisks in a
 	// live move, and the pause of a move grows with what is left to send.
 	Limit int64
+	// Redial connects to the target again when the connection is cut while the
+	// guest still runs at the source; it may wait as long as it likes. What had
+	// arrived is not sent again. An error of it ends the move, with the guest
+	// where it is; nil is that a cut ends it. The move closes what it returns.
+	// It is called at each cut, so that a caller can count.
+	Redial func(context.Context) (Host, error)
 	// Progress is called at each step and while bytes flow, from one goroutine
 	// at a time. It must not block.
 	Progress func(Event)

@@ -28,6 +28,8 @@ type Report struct {
 	Owner string `json:"owner"`
 
 	Passes []Pass `json:"passes,omitempty"`
+	// Redials is how often the target was called again after a cut.
+	Redials int `json:"redials,omitempty"`
 	// Rounds is how often what the guest wrote meanwhile was copied while it ran.
 	Rounds int `json:"rounds,omitempty"`
 	// Sums are the SHA-256 of the disks, by Disk.Dev, equal on both hosts.

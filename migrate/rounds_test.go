@@ -27,7 +27,7 @@ func newBusyWorld(t *testing.T, size int64, opts *migratetest.Options) world {
 		opts = &migratetest.Options{}
 	}
 	opts.Every = 50 * time.Millisecond
-	w, err := migratetest.NewWorld(t.TempDir(), opts)
+	w, err := migratetest.NewWorld(folder(t), opts)
 	require.NoError(t, err)
 	t.Cleanup(w.Close)
 	def := w.Guest("web1", 1<<20)

@@ -237,7 +237,7 @@ func TestLift(t *testing.T) {
 // is stopped and fenced.
 func TestYield(t *testing.T) {
 	w, ctx := newWorld(t, nil), t.Context()
-	other, err := migratetest.NewWorld(t.TempDir(), nil) // its islay has the guest at epoch 2
+	other, err := migratetest.NewWorld(folder(t), nil) // its islay has the guest at epoch 2
 	require.NoError(t, err)
 	t.Cleanup(other.Close)
 	_, err = other.Provision(ctx, "curacao", w.guest)

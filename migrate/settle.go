@@ -88,7 +88,7 @@ func (m *move) back(ctx context.Context, cause error) error {
 	case err == nil:
 		return fmt.Errorf("%w; rolled back: %s stays on %s", cause, m.plan.Guest.Name, m.plan.From)
 	case m.s.State == owner.Running && (m.t.State == owner.Receiving || m.t.State == owner.Ready):
-		// The next move discards the copy, and so does Resume.
+		// The next move goes on with a copy that was arriving; Resume discards it.
 		return fmt.Errorf("%w; rolled back: %s stays on %s, what was copied stays on %s: %w", cause, m.plan.Guest.Name, m.plan.From, m.plan.To, err)
 	}
 	return m.interrupted(cause, err, "the roll back failed too")
@@ -99,7 +99,7 @@ func (m *move) interrupted(cause, then error, state string) error {
 	if errors.Is(then, cause) || then.Error() == cause.Error() {
 		then = nil
 	}
-	text := fmt.Errorf("%w: %s; when both hosts answer, run on %s: move --resume %s --to %s (migrate.Resume, from either host)",
+	text := fmt.Errorf("%w: %s; when both hosts answer, run on %s: move --resume %s --to %s (migrate.Resume, from either host); if one is dead for ever: move --dead (migrate.PlanOverride)",
 		ErrInterrupted, state, m.plan.From, m.plan.Guest.UUID, m.plan.To)
 	if then != nil {
 		text = fmt.Errorf("%w (then: %w)", text, then)

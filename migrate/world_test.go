@@ -3,6 +3,7 @@ package migrate_test
 import (
 	"context"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -26,7 +27,7 @@ type world struct {
 
 func newWorld(t *testing.T, opts *migratetest.Options) world {
 	t.Helper()
-	w, err := migratetest.NewWorld(t.TempDir(), opts)
+	w, err := migratetest.NewWorld(folder(t), opts)
 	require.NoError(t, err)
 	t.Cleanup(w.Close)
 	g, err := w.Provision(t.Context(), "curacao", w.Guest("web1", 1<<20))
@@ -34,10 +35,23 @@ func newWorld(t *testing.T, opts *migratetest.Options) world {
 	return world{World: w, t: t, guest: g, mode: migrate.Cold, from: "curacao", to: "islay"}
 }
 
+// folder is for the files of a World: in memory where the machine has a place
+// for that, since a World does not model what a disk loses, and to wait for a
+// real one is most of the time that a test takes.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "xenhost-") //nolint:usetesting // which is on a disk
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 // newWorldOf is newWorld with a guest of some type.
 func newWorldOf(t *testing.T, typ xen.Type) world {
 	t.Helper()
-	w, err := migratetest.NewWorld(t.TempDir(), nil)
+	w, err := migratetest.NewWorld(folder(t), nil)
 	require.NoError(t, err)
 	t.Cleanup(w.Close)
 	def := w.Guest("web1", 1<<20)

@@ -60,9 +60,9 @@
 // the jumps to them in the first place of FORWARD, PREROUTING, OUTPUT and
 // POSTROUTING. With nft: the tables xenhost of the families ip and ip6. Probe
 // says which of the two a host gets. Bridges with the alias xenhost:br:NAME,
-// and vifs with the alias xenhost:UUID:INDEX. Routes of the protocol 86, links
-// of the group 86, and the proxy entries of routed guests' addresses on their
-// uplinks.
+// bonds, VLANs and vxlans with the alias xenhost:link:NAME, and vifs with the
+// alias xenhost:UUID:INDEX. Routes of the protocol 86, links of the group 86,
+// and the proxy entries of routed guests' addresses on their uplinks.
 //
 // What is in force is the record that Read reads: a rule of iptables says in
 // its comment, in the words of a plan, what it is for; an element of nft's maps

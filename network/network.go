@@ -97,7 +97,7 @@ type Manager interface {
 	Recorded(ctx context.Context) (State, error)
 	// Apply makes the host's network as want says and reads it back. Only
 	// what carries our mark is changed or removed; what stands in the way and
-	// is not ours is ErrForeign. Plan tells beforehand what Apply would do.
+	// is not ours is ErrForeign. Diff tells beforehand what Apply would do.
 	Apply(ctx context.Context, want State) (Plan, error)
 	// Set makes one guest's part as want says; other guests' parts stay as
 	// they are, whoever changes them at the same time.

@@ -1,8 +1,8 @@
 // Package xen says what a domain is and which roles a hypervisor driver plays.
 //
-// A [Spec] describes a domain, [Domains] is what a driver can do with it. Two
-// drivers implement it: xl.Driver runs the xl command in a real dom0, and
-// xentest.Fake is a whole simulated host for tests:
+// A [Spec] describes a domain, [Domains] is what a driver can do with it.
+// xl.Driver runs the xl command in a real dom0, libvirt.Driver speaks to a
+// libvirtd there, and xentest.Fake is a whole simulated host for tests:
 //
 //	driver := xl.New(dom0.Local{}, nil) // or xentest.New(nil)
 //	spec := xen.Spec{
@@ -15,9 +15,9 @@
 //	how, err := driver.Shutdown(ctx, spec.UUID, nil) // xen.Clean or xen.Destroyed
 //
 // What a driver can do beyond that is a role each, to be asked for by a type
-// assertion: [Saver], [Devices], [Media], [Resizer], [Scheduler], [Configurer],
-// [Rebooter], [Consoler], [Screener]. [Featurer] tells what differs from host
-// to host.
+// assertion: [Saver], [Migrator], [Devices], [Media], [Resizer], [Scheduler],
+// [Configurer], [Rebooter], [Consoler], [Screener]. [Featurer] tells what
+// differs from host to host.
 //
 //	if saver, ok := driver.(xen.Saver); ok {
 //		err = saver.Save(ctx, spec.UUID, w, &xen.SaveOptions{Then: xen.Running})
@@ -29,5 +29,6 @@
 // Every verb reads back what it did, because xl's exit codes can not be
 // trusted. Errors are *[Error] and carry a word to test with errors.Is:
 // fs.ErrNotExist, fs.ErrExist, [ErrInvalid], [ErrNoMemory], [ErrBusy],
-// [ErrDirty], [ErrNoAnswer], errors.ErrUnsupported or a context error.
+// [ErrDirty], [ErrNoAnswer], [ErrUndefined], errors.ErrUnsupported or a context
+// error.
 package xen

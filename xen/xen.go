@@ -116,7 +116,7 @@ const RoutedScript = "vif-xenhost-routed"
 // changes at each start and Name is a hint.
 type Domain struct {
 	UUID  uuid.UUID `json:"uuid"`
-	ID    int       `json:"id"`   // 0 is dom0
+	ID    int       `json:"id"`   // from 1 on; -1 while libvirt builds it
 	Name  string    `json:"name"` // "" while it is being built or is a zombie
 	State State     `json:"state"`
 	// Reason tells why a domain in state Stopped or Crashed has shut down.
@@ -197,7 +197,8 @@ type Pauser interface {
 	Rename(ctx context.Context, id uuid.UUID, name string) error
 }
 
-// Domains is the whole of a driver's domain verbs: xl.Driver and xentest.Fake.
+// Domains is the whole of a driver's domain verbs: xl.Driver, libvirt.Driver and
+// xentest.Fake.
 type Domains interface {
 	Lister
 	Lifecycle

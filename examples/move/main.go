@@ -19,14 +19,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/xenhost/xenhost/internal/cli"
 	"github.com/xenhost/xenhost/migrate"
-	"github.com/xenhost/xenhost/xen/dom0"
 	"github.com/xenhost/xenhost/xen/host"
 )
 
@@ -39,6 +37,7 @@ type options struct {
 	verify         bool
 	pause          time.Duration
 	limit          cli.Size
+	patience       time.Duration
 	dead, vouch    string
 }
 
@@ -56,6 +55,7 @@ func main() {
 	f.BoolVar(&o.verify, "verify-full", false, "read all of its disks again while it is interrupted in a live or two-pass move")
 	f.DurationVar(&o.pause, "max-pause", 0, "for how long a live or two-pass move may keep it from its disks (1s, 5s)")
 	f.Var(&o.limit, "limit", "how many bytes a second to send at most, as 100M, disks and memory together")
+	f.DurationVar(&o.patience, "patience", 0, "for how long to call the other host again when the connection is cut in a copy, which then goes on (0: a cut ends the move)")
 	f.BoolVar(&o.resume, "resume", false, "end an interrupted move")
 	f.StringVar(&o.dead, "dead", "", "override: end an interrupted move here alone; the name of its other host, which is dead for ever")
 	f.StringVar(&o.vouch, "vouch", "", `with --dead, what you vouch for: "powered off" or "destroyed"; with --dry-run see first what it may cost`)
@@ -82,20 +82,14 @@ func (o *options) run(ctx context.Context, out io.Writer, what string) error {
 	if err != nil {
 		return err
 	}
-	// The connection outlives ctx: a move that is cancelled is rolled back on both hosts.
-	conn, err := migrate.Command(context.WithoutCancel(ctx), dom0.Local{Log: o.Log()},
-		migrate.SSH(o.to, &migrate.SSHOptions{Agent: strings.Fields(o.agent), Options: o.ssh}))
-	if err != nil {
-		return err
-	}
-	there, err := migrate.Dial(ctx, conn, &migrate.DialOptions{Name: here.Name(), Log: o.Log()})
+	there, err := o.dial(ctx, here.Name())
 	if err != nil {
 		return err
 	}
 	defer there.Close()
 	steps := &ladder{out: os.Stderr, bars: cli.IsTerminal(os.Stderr)}
 	defer steps.end()
-	opts := &migrate.Options{Progress: steps.progress, VerifyFull: o.verify, MaxPause: o.pause, Limit: int64(o.limit)}
+	opts := &migrate.Options{Progress: steps.progress, VerifyFull: o.verify, MaxPause: o.pause, Limit: int64(o.limit), Redial: o.redial(here.Name())}
 	if o.resume {
 		return o.end(ctx, out, here, there, what, opts)
 	}

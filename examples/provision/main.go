@@ -4,6 +4,8 @@
 //	provision web1 --memory 128M --disk guests/web1:4G --image golden.img \
 //	    --kernel /boot/vmlinuz --bridge xenint --ip 192.168.0.10 \
 //	    --forward tcp:8080:192.168.0.10:80
+//	provision web2 --disk guests/web2:8G --image debian12.qcow2 --format qcow2 --sha256 9c1f... \
+//	    --kernel /boot/vmlinuz --bridge xenint --hostname web2 --ssh-key id_ed25519.pub
 package main
 
 import (
@@ -11,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
 	"strings"
 
 	"github.com/google/uuid"
@@ -30,7 +31,8 @@ func main() {
 		g                     = host.Guest{UUID: uuid.New()}
 		memory                = cli.Size(128 << 20)
 		forwards              cli.Forward
-		disk, image, kind     string
+		disk, kind            string
+		m                     media
 		bridge, mac, ip, back string
 		uplink                string
 		networks, shared      []string
@@ -52,7 +54,7 @@ func main() {
 	f.StringArrayVar(&shared, "shared", nil, "disk that other hosts see too, as xvda,size,/dev/path; may be repeated")
 	f.BoolVar(&neverLive, "never-live", false, "it is moved powered off, and boots there")
 	f.StringVar(&g.System, "system", "", "what it runs, as linux 4.19.17")
-	f.StringVar(&image, "image", "", "raw image for the start of the volume; - is stdin")
+	m.flags(f)
 	f.StringVar(&bridge, "bridge", "", "bridge for its interface")
 	f.BoolVar(&routed, "routed", false, "no bridge: this host is its router")
 	f.StringVar(&uplink, "uplink", "", "interface on whose network this host answers for a routed guest's address")
@@ -71,7 +73,7 @@ func main() {
 		if g.Disks, g.Shared, err = disks(disk, shared); err != nil {
 			return err
 		}
-		if image != "" && len(g.Disks) == 0 {
+		if m.path != "" && len(g.Disks) == 0 {
 			return cli.Usage("--image needs --disk")
 		}
 		if neverLive {
@@ -102,17 +104,10 @@ func main() {
 			return err
 		}
 		opts := &host.ProvisionOptions{Stopped: stopped}
-		if image != "" {
-			r, size, err := open(image)
-			if err != nil {
-				return err
-			}
-			defer r.Close()
-			bar := cli.NewBar(os.Stderr, "image", size)
-			defer bar.Done()
-			opts.Images = map[string]io.Reader{g.Disks[0].Dev: r}
-			opts.Progress = func(_ string, done int64) { bar.Set(done) }
+		if err := m.open(c.Context(), &g, opts); err != nil {
+			return err
 		}
+		defer m.close()
 		made, err := h.Provision(c.Context(), g, opts)
 		if err != nil {
 			return err
@@ -176,17 +171,4 @@ func nics(bridge, mac, ip string, routed bool) ([]host.Nic, error) {
 		n.Addresses = append(n.Addresses, a)
 	}
 	return []host.Nic{n}, nil
-}
-
-// open opens an image; its size is 0 if it is not known.
-func open(image string) (*os.File, int64, error) {
-	if image == "-" {
-		return os.Stdin, 0, nil
-	}
-	f, err := os.Open(image)
-	if err != nil {
-		return nil, 0, err
-	}
-	info, err := f.Stat()
-	return f, info.Size(), err
 }

@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -52,8 +53,11 @@ func main() {
 	cli.Main(root, nil)
 }
 
-// ledger opens the file.
+// ledger opens the file, and makes it on a new host.
 func (a *app) ledger(ctx context.Context) (*sqlite.Store, error) {
+	if err := os.MkdirAll(filepath.Dir(a.path), 0o700); err != nil {
+		return nil, err
+	}
 	return sqlite.Open(ctx, a.path, nil)
 }
 

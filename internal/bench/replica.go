@@ -161,7 +161,7 @@ func (n *nights) night(ctx context.Context, what string, changed int64) ([]Row, 
 		return compare("replica", cli.Bytes(n.size)+", "+what+", "+metric, peer, ours, theirs, target)
 	}
 	rows := []Row{
-		row("s", "rsync --inplace", ours.wall, rsync.wall, 1).ifMissed("it counts the disks that a generation is written to durably, five times"),
+		row("s", "rsync --inplace", ours.wall, rsync.wall, 1).ifMissed("a generation is synced to the disk several times, whatever its size"),
 		row("s", "dd | dd", ours.wall, dd.wall, 0),
 		row("CPU s", "rsync --inplace", ours.cpu, rsync.cpu, 5).ifMissed("the size is small: ours does not grow with it"),
 		row("MiB on the wire", "rsync --inplace", ours.wire/mib, rsync.wire/mib, 1),

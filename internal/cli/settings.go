@@ -21,6 +21,7 @@ import (
 	"github.com/xenhost/xenhost/shaping/diskrate"
 	"github.com/xenhost/xenhost/xen/dom0"
 	"github.com/xenhost/xenhost/xen/host"
+	"github.com/xenhost/xenhost/xen/host/capacity"
 	"github.com/xenhost/xenhost/xen/xl"
 )
 
@@ -38,7 +39,8 @@ type Settings struct {
 	Guard       bool                 `json:"guard,omitempty"`          // guests send with their own MACs and addresses only
 	Uplink      *shaping.Uplink      `json:"uplink,omitempty"`         // the line to the world, for rates; without it guests have none
 	Grace       string               `json:"grace,omitempty"`          // until a guest's plug is pulled, as 60s
-	SharedDirs  []string             `json:"shared_dirs,omitempty"`    // below which devices are that other hosts see too
+	SharedDirs  []string             `json:"shared_dirs,omitempty"`    // where devices of shared disks may be, as /dev/drbd/by-res
+	Headroom    capacity.Headroom    `json:"headroom,omitzero"`        // what is not sold
 	Peers       []Peer               `json:"peers,omitempty"`          // asked at boot whether a guest is theirs since a newer epoch
 }
 
@@ -88,17 +90,17 @@ func Open(path string, log *slog.Logger) (*host.Host, error) {
 		g = guard.New(&guard.Options{Runner: run, Log: log})
 	}
 	c := host.Config{
-		Name:       s.Name,
-		Domains:    xl.New(run, nil),
-		Volumes:    lvm.New(run, nil),
-		Network:    network.New(&network.Options{Runner: run, Firewall: s.Firewall, Reserved: s.Reserved, Log: log}),
-		Guard:      g,
-		DiskRates:  diskrate.New(&diskrate.Options{Log: log}),
-		StateDir:   s.StateDir,
-		SharedDirs: s.SharedDirs,
+		Name:      s.Name,
+		Domains:   xl.New(run, nil),
+		Volumes:   lvm.New(run, nil),
+		Network:   network.New(&network.Options{Runner: run, Firewall: s.Firewall, Reserved: s.Reserved, Log: log}),
+		Guard:     g,
+		DiskRates: diskrate.New(&diskrate.Options{Log: log}),
+		StateDir:  s.StateDir,
 		Base: network.State{
 			Bonds: s.Bonds, VLANs: s.VLANs, VXLANs: s.VXLANs, Bridges: s.Bridges, Masquerades: s.Masquerades,
 		},
+		SharedDirs: s.SharedDirs, Headroom: s.Headroom,
 		Grace: grace,
 		Peers: s.peers(run, log),
 		Log:   log,

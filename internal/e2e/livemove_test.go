@@ -18,12 +18,26 @@ const curacaoAddress = "root@192.168.0.1" // over the crossover cable
 // TestLiveMove moves a running PVH guest with a local volume to the other host
 // and back, while it writes and is asked over HTTP: it never boots again, no
 // acknowledged record is lost, and the disks are equal when it changes hosts.
+// The way back sends what changed, and the hashes that find it out.
 func TestLiveMove(t *testing.T) {
 	w := newWorld(t, xenlab.StartFull(t))
 	w.provision(web)
 	w.answers(web, w.curacao)
-	w.movedLive(web, w.curacao, w.islay, islayAddress)
-	w.movedLive(web, w.islay, w.curacao, curacaoAddress)
+	there := w.movedLive(web, w.curacao, w.islay, islayAddress)
+	assert.Zero(t, there.Passes[0].Asked)
+	assert.Greater(t, onWire(there), int64(imageSize-1<<20), "its image does not pack")
+	back := w.movedLive(web, w.islay, w.curacao, curacaoAddress)
+	assert.EqualValues(t, guestSize/256, back.Passes[0].Asked)
+	assert.Less(t, back.Passes[0].Wire, there.Passes[0].Wire, "its image, of which nothing changed, stayed there")
+	t.Logf("RESULT disk of %d bytes: %d on the wire there, %d back, of them %d hashes", guestSize, onWire(there), onWire(back), back.Passes[0].Asked)
+}
+
+// onWire is what went from disk to disk, hashes included.
+func onWire(r migrate.Report) (n int64) {
+	for _, p := range r.Passes {
+		n += p.Wire + p.Asked
+	}
+	return n
 }
 
 // TestPVMove: a PV guest, whose writes Xen can not follow, goes by save and
@@ -36,7 +50,7 @@ func TestPVMove(t *testing.T) {
 
 // movedLive moves a guest from a host to another and proves what a live move
 // promises.
-func (w *world) movedLive(g guest, from, to *xenlab.Host, address string) {
+func (w *world) movedLive(g guest, from, to *xenlab.Host, address string) migrate.Report {
 	t := w.t
 	t.Helper()
 	began := time.Now()
@@ -66,4 +80,5 @@ func (w *world) movedLive(g guest, from, to *xenlab.Host, address string) {
 		g.kind, from.Name(), to.Name(), gap.Round(100*time.Millisecond), r.Downtime.Round(100*time.Millisecond), r.Memory.Bytes, r.Memory.Zeros, r.Memory.Wire)
 	w.noStart(g, from)
 	assert.Equal(t, []string{to.Name()}, w.runs(g))
+	return r
 }

@@ -56,6 +56,12 @@ func TestDecide(t *testing.T) {
 		{a(owner.Fenced, 2), b(owner.Committed, 2), handover.Forward},
 		{a(owner.Fenced, 2), b(owner.Running, 2), handover.Forward},
 		{a(owner.Released, 2), b(owner.Committed, 2), handover.Forward},
+		// beside a replica that islay keeps, and its promotion
+		{a(owner.Running, 1), seen("islay", owner.Replica, 1, "curacao", uuid.Nil), handover.Nothing},
+		{a(owner.Prepared, 1), seen("islay", owner.Replica, 1, "curacao", uuid.Nil), handover.Back},
+		{seen("curacao", owner.Released, 2, "jura", m1), seen("islay", owner.Replica, 1, "curacao", uuid.Nil), handover.Nothing},
+		{a(owner.Running, 1), seen("islay", owner.Committed, 2, "curacao", m2), handover.Yield},
+		{a(owner.Running, 1), b(owner.Running, 2), handover.Yield},
 		// its ways back
 		{a(owner.Prepared, 1), b(owner.Aborted, 2), handover.Back},
 		{a(owner.Running, 1), b(owner.Receiving, 2), handover.Back},

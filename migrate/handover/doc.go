@@ -62,7 +62,8 @@
 // Nothing remembers how far a hand-over got. Decide reads the two records, as
 // they are while the guest is held on both hosts, and says which Way is left;
 // the verbs of Pair do what is missing. A fence is lifted only when the
-// target's Aborted is durable; a committed move is never aborted.
+// target's Aborted is durable, or an operator vouches for it that the target
+// runs nothing; a committed move is never aborted.
 //
 //	records of source, target        way
 //	Prepared|Running, Receiving|Ready  back
@@ -73,6 +74,7 @@
 //	Running twice, or Committed with a lower epoch than Running
 //	                                   yield: the lower epoch gives in
 //	Running, Released|Aborted|none     nothing
+//	Running|Prepared, Replica          nothing, or back: a replica is none of a move
 //	anything else                      ErrConflict: a person decides, nothing is started
 //
 // Where the other host is dead for ever, an operator can vouch for it by name:

@@ -125,12 +125,11 @@ func (p *Plan) look(ctx context.Context, guest uuid.UUID) error {
 	return nil
 }
 
-// patience is how long a run waits for an operation on the guest to end.
-const patience = 30 * time.Second
-
-// hold takes the guest, or returns host.ErrBusy when patience is over.
+// hold takes the guest, or returns host.ErrBusy when it was not free within 45 s:
+// longer than most operations take, and than the end of a dead connection goes
+// unnoticed.
 func hold(ctx context.Context, h *host.Host, guest uuid.UUID) (*host.Hold, error) {
-	late := time.NewTimer(patience)
+	late := time.NewTimer(45 * time.Second)
 	defer late.Stop()
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()

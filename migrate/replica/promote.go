@@ -112,11 +112,12 @@ type promotion struct {
 }
 
 func (p *promotion) run(ctx context.Context) error {
-	l, err := Keep(p.host, "", p.UUID)
+	held, err := hold(ctx, p.host, p.UUID)
 	if err != nil {
 		return err
 	}
-	defer l.hold.Release()
+	defer held.Release()
+	l := &Local{host: p.host, hold: held, dir: p.host.ReplicaDir(p.UUID)}
 	r, err := l.hold.Record()
 	switch {
 	case err != nil:

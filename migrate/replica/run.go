@@ -169,7 +169,14 @@ func (r *run) snapshot(ctx context.Context, l *host.Hold) error {
 	}
 	r.Guest = g
 	id, taken := uuid.New(), time.Now().UTC()
-	if _, err := l.SnapshotFor(ctx, r.To, id, r.opts.Room); err != nil {
+	_, err = l.SnapshotFor(ctx, r.To, id, r.opts.Room)
+	if errors.Is(err, lvm.ErrNoSpace) && len(keep) > 0 {
+		r.note("there is no room for two snapshots: that of the last generation is given up, and all is read")
+		if err = l.DropSnapshotsFor(ctx, r.To); err == nil {
+			_, err = l.SnapshotFor(ctx, r.To, id, r.opts.Room)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	return r.memory.begin(g, id, taken)
@@ -191,19 +198,24 @@ func (r *run) copy(ctx context.Context) error {
 		if err := r.sound(ctx); err != nil {
 			return err
 		}
-		made, err := r.keeper.Commit(ctx, *now)
+		confirmed, err := r.keeper.Commit(ctx, *now)
+		if err == nil && confirmed.Run != now.Run {
+			err = fmt.Errorf("%w: it has confirmed %s, not %s", host.ErrInvalid, confirmed.Run, now.Run)
+		}
 		if err != nil {
 			return fmt.Errorf("commit on %s: %w", r.To, err)
 		}
-		held.Generation = &made
+		held.Generation = &confirmed
 	}
+	made := *now // what the peer says of it is its number, and when
+	made.Number, made.Confirmed, made.From, made.Epoch = held.Generation.Number, held.Generation.Confirmed, r.From, r.epoch
 	if r.opts.Verify {
-		if err := r.verify(ctx, held.Generation); err != nil {
+		if err := r.verify(ctx, &made); err != nil {
 			return err
 		}
 	}
-	r.report.Generation = held.Generation
-	return r.memory.confirmed(*held.Generation)
+	r.report.Generation = &made
+	return r.memory.confirmed(made)
 }
 
 // sound looks, when all was read, whether it was read from good snapshots, and
@@ -254,8 +266,7 @@ func (r *run) verify(ctx context.Context, g *Generation) error {
 		sums[d.Dev] = hex.EncodeToString(here[:])
 	}
 	g.Sums = sums
-	made, err := r.keeper.Commit(ctx, *g)
-	*g = made
+	_, err := r.keeper.Commit(ctx, *g)
 	return err
 }
 

@@ -1,6 +1,7 @@
 package replica_test
 
 import (
+	"io/fs"
 	"sync"
 	"testing"
 
@@ -8,7 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/xenhost/xenhost/lvm"
+	"github.com/xenhost/xenhost/lvm/lvmtest"
 	"github.com/xenhost/xenhost/migrate/blockcopy"
+	"github.com/xenhost/xenhost/migrate/migratetest"
 	"github.com/xenhost/xenhost/migrate/replica"
 	"github.com/xenhost/xenhost/xen/host"
 )
@@ -91,6 +94,40 @@ func TestOverflow(t *testing.T) {
 	report := w.copied(nil)
 	assert.Equal(t, 2, report.Generation.Number)
 	assert.Nil(t, report.Finished)
+}
+
+// TestNoRoom: where a group has no room for the snapshots of two nights, the
+// older one goes, and the index has to do.
+func TestNoRoom(t *testing.T) {
+	t.Parallel()
+	w := newWorldIn(t, &migratetest.Options{Group: lvmtest.GroupSpec{Name: "guests", Size: 24 << 20, Extent: 1 << 20}})
+	w.copied(nil)
+	w.write(1<<20, make([]byte, 4096))
+	report := w.copied(nil)
+	require.NotEmpty(t, report.Notes)
+	assert.Contains(t, report.Notes[0], "no room for two snapshots")
+	assert.Equal(t, blockcopy.ByIndex, report.Disks[0].How)
+	assert.EqualValues(t, 4096, report.Disks[0].Stats.Data)
+	assert.Len(t, w.snapshots(), 2)
+}
+
+// TestDiskGone: a disk that the guest has no more goes at the peer with the next
+// generation, and comes back as a new one.
+func TestDiskGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.copied(nil)
+	data := w.guest.Disks[1]
+	w.define(func(g *host.Guest) { g.Disks = g.Disks[:1] })
+	report := w.copied(nil)
+	assert.Equal(t, 2, report.Generation.Number)
+	_, err := w.Machine("islay").Volumes.Volume(t.Context(), data.Volume)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	w.define(func(g *host.Guest) { g.Disks = append(g.Disks, data) })
+	report = w.copied(nil)
+	assert.Equal(t, 3, report.Generation.Number)
+	assert.Equal(t, blockcopy.ByChanges, report.Disks[0].How)
+	assert.Contains(t, []blockcopy.How{blockcopy.ByAll, blockcopy.ByHashes}, report.Disks[len(report.Disks)-1].How)
 }
 
 // TestDiffers: what somebody wrote to the copy is found, told, and mended.

@@ -37,8 +37,13 @@ func newWorld(t *testing.T) *world { return newWorldOf(t, "curacao", "islay") }
 
 func newWorldOf(t *testing.T, hosts ...string) *world {
 	t.Helper()
+	return newWorldIn(t, &migratetest.Options{Names: hosts})
+}
+
+func newWorldIn(t *testing.T, opts *migratetest.Options) *world {
+	t.Helper()
 	dir := t.TempDir()
-	inner, err := migratetest.NewWorld(dir, &migratetest.Options{Names: hosts})
+	inner, err := migratetest.NewWorld(dir, opts)
 	require.NoError(t, err)
 	t.Cleanup(inner.Close)
 	w := &world{T: t, World: inner, dir: dir, rand: rand.New(rand.NewPCG(1, 2))}

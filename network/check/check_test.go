@@ -23,6 +23,10 @@ func natted() *network.State {
 	return &network.State{Masquerades: []network.Masquerade{{Source: netip.MustParsePrefix("192.168.0.0/16"), Out: "xenext"}}}
 }
 
+func routed() *network.State {
+	return &network.State{Guests: []network.Guest{{Ports: []network.Port{{Routed: true}}}}}
+}
+
 func forwarded() *network.State {
 	return &network.State{Guests: []network.Guest{{Forwards: []network.Forward{{Proto: network.TCP, Port: 80, To: netip.MustParseAddrPort("192.168.0.10:80")}}}}}
 }
@@ -45,6 +49,7 @@ func TestFindings(t *testing.T) {
 		}, ""},
 		"masquerade without forwarding":      {Seen{Want: natted(), Sysctls: map[string]string{"ipv4.ip_forward": "0"}}, "error forwarding-off"},
 		"forwards without forwarding":        {Seen{Want: forwarded(), Sysctls: map[string]string{"ipv4.ip_forward": "0"}}, "error forwarding-off"},
+		"routed guests without forwarding":   {Seen{Want: routed(), Sysctls: map[string]string{"ipv4.ip_forward": "0"}}, "error forwarding-off"},
 		"nobody needs forwarding":            {Seen{Want: &network.State{}, Sysctls: map[string]string{"ipv4.ip_forward": "0"}}, ""},
 		"IPv6 without forwarding":            {Seen{Dual: true, Sysctls: map[string]string{"ipv6.conf.all.forwarding": "0"}}, "error forwarding6-off"},
 		"br_netfilter":                       {Seen{Sysctls: map[string]string{"bridge.bridge-nf-call-iptables": "1"}}, "note br-netfilter"},

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/xenhost/xenhost/network"
 )
 
 // Level says how much a finding matters.
@@ -46,7 +48,7 @@ func one(level Level, code, what, do string) []Finding { return []Finding{{level
 
 func forwarding(s Seen) (out []Finding) {
 	if s.needsForwarding() && s.Sysctls["ipv4.ip_forward"] == "0" {
-		out = one(Error, "forwarding-off", "guests have forwards or masquerading, and this host passes no IPv4 on", "sysctl -w net.ipv4.ip_forward=1")
+		out = one(Error, "forwarding-off", "guests are routed, or have forwards or masquerading, and this host passes no IPv4 on", "sysctl -w net.ipv4.ip_forward=1")
 	}
 	if s.Dual && s.Sysctls["ipv6.conf.all.forwarding"] == "0" {
 		out = append(out, Finding{Error, "forwarding6-off", "guests have routed IPv6 addresses, and this host passes no IPv6 on", "sysctl -w net.ipv6.conf.all.forwarding=1"})
@@ -59,7 +61,7 @@ func (s Seen) needsForwarding() bool {
 		return false
 	}
 	for _, g := range s.Want.Guests {
-		if len(g.Forwards) > 0 {
+		if len(g.Forwards) > 0 || slices.ContainsFunc(g.Ports, func(p network.Port) bool { return p.Routed }) {
 			return true
 		}
 	}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -75,6 +77,11 @@ func dual(want *network.State) bool {
 	for _, g := range want.Guests {
 		for _, f := range g.Forwards {
 			if f.To.Addr().Is6() {
+				return true
+			}
+		}
+		for _, p := range g.Ports {
+			if p.Routed && slices.ContainsFunc(p.Addresses, netip.Addr.Is6) {
 				return true
 			}
 		}

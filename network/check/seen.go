@@ -7,7 +7,7 @@ import "github.com/xenhost/xenhost/network"
 type Seen struct {
 	// Want is what the host is to do; nil if that is not known.
 	Want *network.State `json:"want,omitempty"`
-	// Dual: guests have IPv6 addresses that this host routes.
+	// Dual: this host passes IPv6 on for guests. Read knows it by their forwards.
 	Dual bool `json:"dual,omitempty"`
 
 	// Sysctls by their name below net, as "ipv4.ip_forward"; br_netfilter's

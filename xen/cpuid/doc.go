@@ -4,7 +4,8 @@
 // A domain sees the CPU of the host that it was started on, through a policy of
 // Xen. A move, or a restore, takes the policy along. What the target can not
 // give, it mostly takes away without a word (Xen 4.17 looks at the highest leaf
-// and two MSRs), and a program that goes on using it dies. So look before:
+// and two MSRs), and a program that goes on using it dies. So look before, as
+// migrate.PlanMove does for a live move:
 //
 //	there, err := cpuid.Read(ctx, islay, "")            // xen-cpuid in that host's dom0
 //	guest, err := cpuid.ReadDomain(ctx, curacao, "", domid)

@@ -12,14 +12,14 @@
 //	g, err := h.Provision(ctx, host.Guest{Name: "web1", ...}, nil) // lvcreate, iptables-restore, xl create
 //	how, err := h.Stop(ctx, g.UUID)                                // xl shutdown
 //	err = h.Start(ctx, g.UUID)                                     // xl create
+//	changes, err := h.ChangePlan(ctx, g.UUID, host.Plan{Memory: 2 << 30}, nil) // xl mem-set, lvextend, tc
+//	g, err = h.SetForwards(ctx, g.UUID, forwards)                  // iptables-restore
+//	how, err = h.Suspend(ctx, g.UUID, "not paid")                  // as Stop, and off until Unsuspend
+//	err = h.Reinstall(ctx, g.UUID, opts)                           // its disks anew, from opts.Images
 //	err = h.Terminate(ctx, g.UUID)                                 // xl destroy, lvremove
 //
-// Two functions are for the process that stays, as agent run does: Boot after
-// power-on, then Supervise, which restarts guests that their toolstack has
-// left.
-//
-// In a unit test the parts are xentest, lvmtest, networktest, guardtest and
-// shapingtest; nothing else changes.
+// In a unit test the parts are the fakes of xentest, lvmtest, networktest,
+// guardtest, shapingtest and diskratetest; nothing else changes.
 //
 // # What is kept
 //
@@ -35,10 +35,19 @@
 // One operation at a time: each verb holds the guest by an flock, which ends
 // with the process. ErrBusy tells that another operation has it now.
 //
+// # What is promised
+//
+// Provision, Receive and ChangePlan claim what they will need before they take any
+// of it, and are refused if it is not there: see package capacity. What a guest was
+// sold stays its own while it is off. Packages image and seed have what disks are
+// made from, package billing has the verbs with an order's number.
+//
 // # What runs all the time
 //
-// Two verbs are for the process that stays, as agent run is one: Boot after
-// power-on, then Supervise, which restarts guests that their toolstack left.
+// Three verbs are for the process that stays, as agent run is one: Boot after
+// power-on, then at the same time Supervise, which restarts guests that their
+// toolstack left, and KeepRates, which puts limits back on vifs and disks that
+// come again and ends throttles.
 //
 // # Moves
 //

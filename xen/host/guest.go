@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -16,6 +17,10 @@ import (
 
 // Guest is what a guest should be: domain, volumes, ports, forwards and rates. It is
 // kept as one file a guest, and it is all that travels in a move.
+//
+// Memory is in bytes, a multiple of 1 MiB. Kernel and Ramdisk are absolute paths
+// in dom0; they must be there on each host that the guest moves to. See xen.Spec
+// for what they and the others may be.
 type Guest struct {
 	UUID   uuid.UUID `json:"uuid"` // the identity; Provision makes one if it is zero
 	Name   string    `json:"name"` // unique on its host; see xen.ValidName
@@ -69,7 +74,8 @@ type Guest struct {
 	Order int `json:"order,omitempty"`
 }
 
-// Disk is a volume of a guest. Its volume has the same name on every host.
+// Disk is a volume of a guest. Its volume has the same name on every host, and
+// the Size that stands here: one that was grown otherwise can not move.
 type Disk struct {
 	Dev    string `json:"dev"` // as the guest sees it: xvda
 	Volume lvm.ID `json:"volume"`
@@ -81,7 +87,9 @@ type Disk struct {
 }
 
 // Nic is a network interface of a guest. Bridge and MAC stay as they are in a
-// move.
+// move. Addresses are those that the guest may use: the guard lets it send from
+// no other ones, and a routed guest is reached by them. The guest itself has to
+// be told: by a seed (package seed), its image, or Cmdline.
 type Nic struct {
 	Bridge    string       `json:"bridge,omitempty"` // empty if it is routed
 	MAC       xen.MAC      `json:"mac"`
@@ -162,6 +170,9 @@ func (g Guest) Validate() error {
 		errs = append(errs, err)
 	}
 	errs = append(errs, g.Rates.Validate(), g.Throttle.Validate(), g.Moves.validate(), g.Labels.Validate())
+	if g.Rates.Upload+g.Rates.Ceil > 0 && slices.ContainsFunc(g.Nics, func(n Nic) bool { return n.Routed }) {
+		errs = append(errs, fmt.Errorf("%w: a routed guest has no class at the uplink: limit what it sends by rates.send", errors.ErrUnsupported))
+	}
 	if g.System != "" {
 		_, _, err := ParseSystem(g.System)
 		errs = append(errs, err)

@@ -17,6 +17,8 @@ import (
 )
 
 // Config composes a host of its parts. In a unit test they are the fakes.
+// Domains, Volumes and Network are required; the host does without any other
+// that is nil.
 type Config struct {
 	// Name is this host's name, as its peers know it; same rules as a guest's.
 	Name    string

@@ -30,7 +30,9 @@ func (h *Host) Shaping() shaping.Manager { return h.shaping }
 // break in its connections, and writes it down. A guest that is off has the
 // new rates when it starts. A throttle stays on.
 //
-// shaping.ErrOvercommitted: the uplink can not promise so much; nothing changed.
+// shaping.ErrOvercommitted: the uplink can not promise so much; fs.ErrNotExist:
+// uploads, and no uplink; errors.ErrUnsupported: the host has no Shaping. Nothing
+// changed then.
 func (h *Host) SetRates(ctx context.Context, id uuid.UUID, rates shaping.Policy) error {
 	return h.reshape(ctx, "set rates of", id, func(g *Guest) { g.Rates = rates })
 }

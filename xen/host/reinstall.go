@@ -57,7 +57,7 @@ func (l *Hold) reinstall(ctx context.Context, opts *ProvisionOptions) error {
 	if _, err := l.Stop(ctx); err != nil {
 		return err
 	}
-	if err := l.DropSnapshots(ctx); err != nil {
+	if err := errors.Join(l.DropSnapshots(ctx), l.dropReplicaSnapshots(ctx, g, "")); err != nil {
 		return err
 	}
 	for i, d := range g.Disks {
@@ -115,7 +115,7 @@ func (l *Hold) wipe(ctx context.Context) error {
 	if d, err := l.Domain(ctx); err != nil || d != nil {
 		return errors.Join(err, ErrBusy)
 	}
-	if err := l.DropSnapshots(ctx); err != nil {
+	if err := errors.Join(l.DropSnapshots(ctx), l.dropReplicaSnapshots(ctx, g, "")); err != nil {
 		return err
 	}
 	for _, d := range g.Disks {

@@ -167,24 +167,64 @@ func (l *Hold) RestReplica(ctx context.Context) error {
 	return nil
 }
 
-// restReplicas is RestReplica of all that nobody holds: whoever wrote to them
-// was killed.
+// DropReplicaDisk removes the volume of a disk that a replica had and that its
+// guest has no more. One that is not there, or is not the replica's, is left as
+// it is.
+func (l *Hold) DropReplicaDisk(ctx context.Context, d Disk) error {
+	v, err := l.h.volumes.Volume(ctx, d.Volume)
+	if err == nil && belongs(v, l.id) && state(v) == stateReplica {
+		err = l.h.volumes.Remove(ctx, v.ID)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &Error{Op: "drop replica of", Name: l.name(), Err: err}
+	}
+	return nil
+}
+
+// restReplicas is RestReplica of all that are on and that nobody holds: whoever
+// wrote to them was killed. Each volume group is read once.
 func (h *Host) restReplicas(ctx context.Context, records []owner.Record) error {
+	seen := make(map[string][]lvm.Volume)
 	var errs []error
 	for _, r := range records {
 		if r.State != owner.Replica {
 			continue
 		}
-		l, err := h.Hold(r.UUID)
-		if err == nil {
-			err = l.RestReplica(ctx)
-			l.Release()
+		on, err := h.isOn(ctx, r.UUID, seen)
+		if on {
+			var l *Hold
+			if l, err = h.Hold(r.UUID); err == nil {
+				err = l.RestReplica(ctx)
+				l.Release()
+			}
 		}
-		if !errors.Is(err, ErrBusy) {
+		if !errors.Is(err, ErrBusy) && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// isOn tells whether a volume of a guest is active; seen keeps what was read of
+// the volume groups.
+func (h *Host) isOn(ctx context.Context, id uuid.UUID, seen map[string][]lvm.Volume) (bool, error) {
+	g, err := h.definition(id)
+	if err != nil {
+		return false, err
+	}
+	for _, group := range groupsOf(g) {
+		if _, ok := seen[group]; !ok {
+			if seen[group], err = h.volumes.Volumes(ctx, group); err != nil {
+				return false, err
+			}
+		}
+		for _, v := range seen[group] {
+			if v.Active && belongs(v, id) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 // PromoteReplica makes a replica this host's guest, as g says, with an epoch

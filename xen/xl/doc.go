@@ -5,8 +5,8 @@
 //	...
 //	how, err := driver.Shutdown(ctx, spec.UUID, &xen.ShutdownOptions{Grace: time.Minute})
 //
-// It needs root in a dom0 with Xen 4.11 or later, pgrep (procps) and env
-// (coreutils 8.31); for consoles and screens xenstore-read.
+// It needs root in a dom0 with Xen 4.11 or later (it was run with 4.17), pgrep
+// (procps) and env (coreutils 8.31); for consoles and screens xenstore-read.
 //
 // What it makes of xl:
 //

@@ -6,7 +6,7 @@
 //
 //	func TestDomains(t *testing.T) {
 //		r := dom0test.Open(t, "testdata/domains.txtar", dom0.Local{}, nil)
-//		domains, err := xl.New(r, nil).Domains(t.Context())
+//		domains, err := xl.New(r, nil).List(t.Context())
 //		...
 //	}
 //

@@ -107,6 +107,9 @@ func (h Host) take(n Need, memory, room int64) (Host, error) {
 func (h Host) Promise(n Need) Host {
 	h.Memory -= n.Memory
 	h.Groups, h.Volumes = slices.Clone(h.Groups), maps.Clone(h.Volumes)
+	if h.Volumes == nil {
+		h.Volumes = make(map[string][]lvm.Volume)
+	}
 	for _, v := range n.Volumes {
 		v = h.named(v)
 		i := slices.IndexFunc(h.Groups, func(g lvm.Group) bool { return g.Name == v.Group })

@@ -178,3 +178,17 @@ func TestClaimDiesWithItsProcess(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, left)
 }
+
+func ExampleFit() {
+	group := []lvm.Group{{Name: "guests", Size: 100 << 30, Free: 100 << 30, Extent: 4 << 20}}
+	hosts := []capacity.Host{ // on a dom0: h.Capacity(ctx) of each
+		{Name: "curacao", Memory: 5 << 30, Groups: group},
+		{Name: "islay", Memory: 8 << 30, Groups: group, Headroom: capacity.Headroom{Move: 2 << 30}},
+	}
+	large := capacity.Need{Memory: 2 << 30, Volumes: []capacity.Volume{{ID: lvm.ID{Group: "guests"}, Size: 40 << 30}}}
+	fmt.Println(capacity.Fit(hosts, large, 3))
+	fmt.Println(len(capacity.Fit(hosts, large, 10)))
+	// Output:
+	// [islay curacao islay]
+	// 4
+}

@@ -7,7 +7,7 @@ import (
 
 // Fit says where n guests of one plan find room: the name of a host for each, in
 // the order in which to make them; fewer than n if there is no room for more.
-// Each goes where most memory is left then. The names of the plan's volumes do
+// Each goes where most memory is left for sale then. The names of the plan's volumes do
 // not matter, and the plan is sold: headroom stays free.
 func Fit(hosts []Host, plan Need, n int) []string {
 	hosts = slices.Clone(hosts)
@@ -21,7 +21,7 @@ func Fit(hosts []Host, plan Need, n int) []string {
 		var then Host
 		for i, h := range hosts {
 			after, err := h.Sell(plan)
-			if err == nil && (best < 0 || after.Memory > then.Memory) {
+			if err == nil && (best < 0 || after.ForSale() > then.ForSale()) {
 				best, then = i, after
 			}
 		}

@@ -31,7 +31,10 @@ func overridden(s owner.State, epoch uint64, peer string, move uuid.UUID) owner.
 }
 
 func receivingFrom(peer string) owner.Record { return rec(owner.Receiving, 2, peer, move1) }
-func readyFrom(peer string) owner.Record     { return rec(owner.Ready, 2, peer, move1) }
+func replicaOf(peer string, epoch uint64) owner.Record {
+	return rec(owner.Replica, epoch, peer, uuid.Nil)
+}
+func readyFrom(peer string) owner.Record { return rec(owner.Ready, 2, peer, move1) }
 
 // put writes a chain of records and returns what the last Put said.
 func put(t *testing.T, chain ...owner.Record) error {
@@ -58,6 +61,11 @@ func TestLegalHandOvers(t *testing.T) {
 		"target, given up, again":          {receiving, rec(owner.Aborted, 2, "curacao", move1), rec(owner.Receiving, 2, "curacao", move2)},
 		"target, the copy is gone on with": {receiving, rec(owner.Receiving, 2, "curacao", move2), rec(owner.Ready, 2, "curacao", move2)},
 		"target, given up late":            {receiving, ready, rec(owner.Aborted, 2, "curacao", move1)},
+		"replica":                          {replicaOf("islay", 1), replicaOf("islay", 1), replicaOf("jura", 3)},
+		"replica, promoted":                {replicaOf("islay", 1), rec(owner.Committed, 2, "islay", move1), rec(owner.Running, 2, "", uuid.Nil)},
+		"replica, on a word":               {replicaOf("islay", 1), overridden(owner.Committed, 2, "islay", move1)},
+		"replica, moved onto":              {replicaOf("islay", 1), rec(owner.Receiving, 2, "islay", move1)},
+		"source, a replica of it":          {running, prepared, fenced, rec(owner.Released, 2, "islay", move1), replicaOf("islay", 2)},
 		"provisioned":                      {rec(owner.Building, 1, "", uuid.Nil), running},
 		"the same again":                   {running, prepared, prepared},
 		"overridden, it never gave it up":  {running, prepared, overridden(owner.Running, 2, "", uuid.Nil), rec(owner.Prepared, 2, "texel", move2)},
@@ -96,6 +104,16 @@ func TestIllegalSteps(t *testing.T) {
 		"commit with another epoch":           {receiving, ready, rec(owner.Committed, 3, "curacao", move1)},
 		"receive over what we own":            {running, rec(owner.Receiving, 2, "curacao", move1)},
 		"run with a move":                     {rec(owner.Running, 1, "islay", move1)},
+		"run a replica":                       {replicaOf("islay", 1), rec(owner.Running, 1, "", uuid.Nil)},
+		"run a replica in a new epoch":        {replicaOf("islay", 1), rec(owner.Running, 2, "", uuid.Nil)},
+		"promote in the epoch of the copy":    {replicaOf("islay", 1), rec(owner.Committed, 1, "islay", move1)},
+		"promote what another host has":       {replicaOf("islay", 1), rec(owner.Committed, 2, "jura", move1)},
+		"promote on a word of another host":   {replicaOf("jura", 1), overridden(owner.Committed, 2, "jura", move1)},
+		"replica over what we own":            {running, replicaOf("islay", 2)},
+		"replica over what is not given away": {running, prepared, fenced, replicaOf("islay", 2)},
+		"replica of an older epoch":           {replicaOf("islay", 3), replicaOf("islay", 2)},
+		"replica of nobody":                   {replicaOf("", 1)},
+		"replica in a move":                   {rec(owner.Replica, 1, "islay", move1)},
 		"epoch 0":                             {rec(owner.Running, 0, "", uuid.Nil)},
 		"prepare without a number":            {running, rec(owner.Prepared, 1, "islay", uuid.Nil)},
 		"unknown state":                       {running, rec("sleeping", 1, "islay", move1)},
@@ -105,7 +123,7 @@ func TestIllegalSteps(t *testing.T) {
 		"override that begins a move":         {running, overridden(owner.Prepared, 1, "islay", move1)},
 		"override that adds two epochs":       {running, prepared, overridden(owner.Running, 3, "", uuid.Nil)},
 		"a new epoch without an override":     {running, prepared, rec(owner.Running, 2, "", uuid.Nil)},
-		"commit what is not ready, overriden": {receivingFrom("islay"), overridden(owner.Committed, 2, "islay", move1)},
+		"commit what is not ready, vouched":   {receivingFrom("islay"), overridden(owner.Committed, 2, "islay", move1)},
 		"no guest":                            {{State: owner.Running, Epoch: 1}},
 	} {
 		t.Run(name, func(t *testing.T) { assert.ErrorIs(t, put(t, chain...), owner.ErrTransition) })
@@ -116,7 +134,7 @@ func TestIllegalSteps(t *testing.T) {
 // that handed a guest away may run it in the same epoch.
 func TestAnyOrder(t *testing.T) {
 	states := []owner.State{owner.Building, owner.Running, owner.Prepared, owner.Fenced, owner.Released,
-		owner.Receiving, owner.Ready, owner.Committed, owner.Aborted}
+		owner.Receiving, owner.Ready, owner.Committed, owner.Aborted, owner.Replica}
 	rapid.Check(t, func(t *rapid.T) {
 		var now owner.Record
 		var handedAway uint64
@@ -147,7 +165,7 @@ func TestSupersedes(t *testing.T) {
 	here := rec(owner.Running, 2, "", uuid.Nil)
 	for s, does := range map[owner.State]bool{
 		owner.Running: true, owner.Prepared: true, owner.Committed: true, owner.Fenced: true, owner.Released: true,
-		owner.Receiving: false, owner.Ready: false, owner.Aborted: false, owner.Building: false,
+		owner.Receiving: false, owner.Ready: false, owner.Aborted: false, owner.Replica: false, owner.Building: false,
 	} {
 		assert.Equal(t, does, rec(s, 3, "curacao", move1).Supersedes(here), s)
 		assert.False(t, rec(s, 2, "curacao", move1).Supersedes(here), s)
@@ -161,7 +179,7 @@ func TestMayRun(t *testing.T) {
 	for s, may := range map[owner.State]bool{
 		owner.Running: true, owner.Prepared: true,
 		owner.Building: false, owner.Fenced: false, owner.Released: false, owner.Receiving: false,
-		owner.Ready: false, owner.Committed: false, owner.Aborted: false, "sleeping": false, "": false,
+		owner.Ready: false, owner.Committed: false, owner.Aborted: false, owner.Replica: false, "sleeping": false, "": false,
 	} {
 		err := rec(s, 2, "islay", move1).MayRun()
 		if may {
