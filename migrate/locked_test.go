@@ -186,3 +186,29 @@ func TestStaleToken(t *testing.T) {
 	require.NoError(t, err, "whoever has the lock now")
 	require.Equal(t, "curacao", w.lives("and back"))
 }
+
+// unnoticed is a Locker whose lease has ended without a word to its owner.
+type unnoticed struct{ lock.Locker }
+
+type endedLease struct{ lock.Lease }
+
+func (u unnoticed) Acquire(ctx context.Context, guest uuid.UUID) (lock.Lease, error) {
+	l, err := u.Locker.Acquire(ctx, guest)
+	return endedLease{l}, err
+}
+
+func (endedLease) Check(context.Context) error { return lock.ErrLost }
+
+// TestLockEndedUnnoticed: at the cut-over the keeper of the lock is asked, since
+// a mover that was stopped for a while has heard of nothing.
+func TestLockEndedUnnoticed(t *testing.T) {
+	for _, mode := range []migrate.Mode{migrate.Cold, migrate.Live, migrate.TwoPass} {
+		w := newWorld(t, nil)
+		w.mode = mode
+		report, err := w.move(t.Context(), "curacao", &migrate.Options{Locker: unnoticed{newLocks(t)}})
+		require.ErrorIs(t, err, lock.ErrLost)
+		require.ErrorContains(t, err, "before give up on curacao: the lock of the guest")
+		assert.Equal(t, handover.Back, report.Way)
+		require.Equal(t, "curacao", w.lives("rolled back"))
+	}
+}
