@@ -73,7 +73,7 @@ func main() {
 		if g.Disks, g.Shared, err = disks(disk, shared); err != nil {
 			return err
 		}
-		if image != "" && len(g.Disks) == 0 {
+		if m.path != "" && len(g.Disks) == 0 {
 			return cli.Usage("--image needs --disk")
 		}
 		if neverLive {
