@@ -55,6 +55,11 @@ func TestMakeAndDiscard(t *testing.T) {
 		w.holds(t, tried, c.Disks...)
 
 		require.ErrorIs(t, w.Terminate(t.Context(), w.web1.UUID), host.ErrBusy, "its disks are the clone's too")
+		moving, err := w.Hold(w.web1.UUID)
+		require.NoError(t, err)
+		_, err = moving.Snapshot(t.Context())
+		require.ErrorIs(t, err, host.ErrBusy, "so it does not move")
+		moving.Release()
 		w.whole(t)
 		_, err = w.Boot(t.Context())
 		require.NoError(t, err, "a clone and its guest fit one host")

@@ -44,7 +44,7 @@
 //
 // The disks of a running guest are as a power failure would leave them, and
 // several are not of one instant: shut it down for that. A guest with a clone
-// can be moved only after the clone is gone: its disks are in use. A guest with
+// can be moved only after the clone is gone (host.ErrBusy). A guest with
 // shared disks has no clones. IPv6 ends at
 // the clone's bridge.
 package clone

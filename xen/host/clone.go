@@ -234,8 +234,8 @@ func (h *Host) setIsland(ctx context.Context, g Guest) error {
 	return h.islands.Set(ctx, g.island())
 }
 
-// unborn refuses to end a guest of which there are clones: their volumes are
-// made of its own. So it does with a clone whose volumes are becoming its
+// unborn refuses to end a guest, or to move it, of which there are clones: their
+// volumes are made of its own. So it does with a clone whose volumes are becoming its
 // guest's.
 func (l *Hold) unborn(ctx context.Context, g Guest) error {
 	if g.Clone != nil && g.Clone.Promoting {

@@ -18,6 +18,9 @@ func (l *Hold) Snapshot(ctx context.Context) (map[string]lvm.Volume, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := l.unborn(ctx, g); err != nil { // found out now, while the guest runs
+		return nil, &Error{Op: "snapshot", Name: g.Name, Err: err}
+	}
 	if err := l.DropSnapshots(ctx); err != nil {
 		return nil, err
 	}
