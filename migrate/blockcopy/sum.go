@@ -22,6 +22,10 @@ func Sum(ctx context.Context, src io.ReaderAt, size int64) (sum [sha256.Size]byt
 	go func() { // reads ahead; ends at the first error or with ctx
 		defer close(full)
 		for at := int64(0); at < size; {
+			if ctx.Err() != nil { // else select may take the buffer
+				full <- part{err: ctx.Err()}
+				return
+			}
 			select {
 			case <-ctx.Done():
 				full <- part{err: ctx.Err()}
