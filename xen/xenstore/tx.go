@@ -64,6 +64,9 @@ func (c *Client) try(ctx context.Context, work func(tx *Tx) error) error {
 	}
 	tx.over.Store(true)
 	_, err = c.call(ctx, wire.Message{Op: wire.End, Tx: tx.id, Body: wire.Join("T")}, nil)
+	if err != nil && ctx.Err() != nil {
+		c.abandon(tx) // that may not have been sent; of one that has ended xenstored knows nothing
+	}
 	if errors.Is(err, ErrConflict) {
 		return errRetry
 	}
@@ -92,9 +95,13 @@ func parseTx(body []byte) (*transaction, error) {
 
 // undo ends a transaction without effect, if it has not ended.
 func (c *Client) undo(tx *transaction) {
-	if tx.over.Swap(true) {
-		return
+	if !tx.over.Swap(true) {
+		c.abandon(tx)
 	}
+}
+
+// abandon tells xenstored to forget a transaction.
+func (c *Client) abandon(tx *transaction) {
 	// The caller's context may have ended; xenstored forgets the transaction
 	// anyway when the connection ends, so an error has no consequence.
 	_, _ = c.call(context.Background(), wire.Message{Op: wire.End, Tx: tx.id, Body: wire.Join("F")}, nil)
