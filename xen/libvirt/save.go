@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 
 	rpc "github.com/digitalocean/go-libvirt"
 	"github.com/google/uuid"
@@ -129,9 +130,11 @@ func (d *Driver) perform(ctx context.Context, dom xen.Domain, cookie []byte, in 
 		return <-received // what it has written may not all be read yet
 	}
 	in.Close() // if libvirt has not connected, nobody does any more
-	<-received
-	if errors.Is(err, context.Canceled) {
+	switch stalled := <-received; {
+	case errors.Is(err, context.Canceled):
 		err = hangs()
+	case errors.Is(stalled, os.ErrDeadlineExceeded): // and failed when it was left
+		err = fmt.Errorf("%w: %w", hangs(), err)
 	}
 	return err
 }
