@@ -201,20 +201,27 @@ func (m *move) first(ctx context.Context, d host.Disk, fresh bool) error {
 	})
 }
 
+// stop waits for the guest's end, or the end of the host's grace, also when ctx
+// ends: a guest that was asked to power off can not be asked not to, and would do
+// so behind a roll-back that saw it run.
+func (m *move) stop(ctx context.Context) error {
+	return m.pair.Do(handover.Stop, m.pair.Source, "", func() (err error) {
+		m.report.Ending, err = m.pair.Source.Stop(context.WithoutCancel(ctx))
+		return err
+	})
+}
+
 // cold is the move, in order.
 func (m *move) cold(ctx context.Context) error {
 	if err := m.copies(ctx); err != nil {
 		return err
 	}
-	source, target, g := m.pair.Source, m.pair.Target, m.plan.Guest // Redial may have made them anew
+	target, g := m.pair.Target, m.plan.Guest // Redial may have made them anew
 	if m.plan.Runs {
 		if err := m.beforeStop(ctx); err != nil {
 			return err
 		}
-		if err := m.pair.Do(handover.Stop, source, "", func() (err error) {
-			m.report.Ending, err = source.Stop(ctx)
-			return err
-		}); err != nil {
+		if err := m.stop(ctx); err != nil {
 			return err
 		}
 	}

@@ -27,10 +27,7 @@ func (m *move) twoPass(ctx context.Context) error {
 		if err := m.beforeStop(ctx); err != nil {
 			return err
 		}
-		if err := m.pair.Do(handover.Stop, m.pair.Source, "", func() (err error) {
-			m.report.Ending, err = m.pair.Source.Stop(ctx)
-			return err
-		}); err != nil {
+		if err := m.stop(ctx); err != nil {
 			return err
 		}
 	}
