@@ -197,8 +197,8 @@ func TestTestDriverRoles(t *testing.T) {
 		skip["HVM/machine/"+name] = hotplug
 	}
 	for _, name := range []string{
-		"writer that fails", "cancelled", "save and go on", "save", "restore of half", "restore of no save file", "restore of nothing",
-		"reader that fails", "restore",
+		"writer that fails", "cancelled", "save and go on", "save", "save again", "restore of half", "restore of no save file", "restore of nothing",
+		"reader that fails", "restore", "restore again",
 	} {
 		skip["PV/saved/"+name] = noXen
 	}
