@@ -173,12 +173,7 @@ func (m *move) ready(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := m.sameShared(ctx); err != nil {
-		return err
-	}
-	ready := m.t
-	ready.State = owner.Ready
-	if err := m.pair.Put(ctx, handover.Ready, m.pair.Target, &m.t, ready); err != nil {
+	if err := m.complete(ctx); err != nil {
 		return err
 	}
 	if err := m.pair.GiveUp(ctx, &m.s, &m.t); err != nil {

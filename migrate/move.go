@@ -201,10 +201,16 @@ func (m *move) first(ctx context.Context, d host.Disk, fresh bool) error {
 	})
 }
 
-// stop waits for the guest's end, or the end of the host's grace, also when ctx
-// ends: a guest that was asked to power off can not be asked not to, and would do
-// so behind a roll-back that saw it run.
+// stop waits for the end of a guest that runs, or of the host's grace, also when
+// ctx ends: a guest that was asked to power off can not be asked not to, and would
+// do so behind a roll-back that saw it run.
 func (m *move) stop(ctx context.Context) error {
+	if !m.plan.Runs {
+		return nil
+	}
+	if err := m.beforeStop(ctx); err != nil {
+		return err
+	}
 	return m.pair.Do(handover.Stop, m.pair.Source, "", func() (err error) {
 		m.report.Ending, err = m.pair.Source.Stop(context.WithoutCancel(ctx))
 		return err
@@ -216,14 +222,8 @@ func (m *move) cold(ctx context.Context) error {
 	if err := m.copies(ctx); err != nil {
 		return err
 	}
-	target, g := m.pair.Target, m.plan.Guest // Redial may have made them anew
-	if m.plan.Runs {
-		if err := m.beforeStop(ctx); err != nil {
-			return err
-		}
-		if err := m.stop(ctx); err != nil {
-			return err
-		}
+	if err := m.stop(ctx); err != nil {
+		return err
 	}
 	if err := m.changes(ctx); err != nil {
 		return err
@@ -231,15 +231,21 @@ func (m *move) cold(ctx context.Context) error {
 	if err := m.verify(ctx); err != nil {
 		return err
 	}
+	if err := m.complete(ctx); err != nil {
+		return err
+	}
+	return m.pair.Forward(ctx, &m.s, &m.t, m.plan.Guest.Off)
+}
+
+// complete is when nobody writes any more and all has arrived: the target may
+// get the guest.
+func (m *move) complete(ctx context.Context) error {
 	if err := m.sameShared(ctx); err != nil {
 		return err
 	}
 	ready := m.t
 	ready.State = owner.Ready
-	if err := m.pair.Put(ctx, handover.Ready, target, &m.t, ready); err != nil {
-		return err
-	}
-	return m.pair.Forward(ctx, &m.s, &m.t, g.Off)
+	return m.pair.Put(ctx, handover.Ready, m.pair.Target, &m.t, ready)
 }
 
 // changes sends what was written since the snapshots, or everything where a

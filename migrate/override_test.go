@@ -22,6 +22,8 @@ func (w world) override(on, dead string) (migrate.Report, error) {
 	if err != nil {
 		return migrate.Report{}, err
 	}
+	assert.Contains(w.t, plan.String(), "you vouch for it that "+dead+" is powered off and that "+plan.Name+" runs nowhere else\n")
+	assert.Contains(w.t, plan.String(), plan.Why)
 	if strings.Contains(plan.Why, "is lost") {
 		w.AcceptLoss(w.guest.UUID)
 	}

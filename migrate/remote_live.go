@@ -13,7 +13,7 @@ import (
 )
 
 func (s *remoteSide) Next(ctx context.Context) (sizes map[string]int64, err error) {
-	err = s.do(ctx, verbNext, nil, &sizes)
+	err = s.change(ctx, verbNext, nil, &sizes)
 	return sizes, err
 }
 
@@ -28,11 +28,11 @@ func (s *remoteSide) Reread(ctx context.Context, dev string, extents []lvm.Exten
 }
 
 func (s *remoteSide) Rise(ctx context.Context) (lost bool, err error) {
-	err = s.do(ctx, verbRise, nil, &lost)
+	err = s.change(ctx, verbRise, nil, &lost)
 	return lost, err
 }
 
-func (s *remoteSide) Bury(ctx context.Context) error { return s.do(ctx, verbBury, nil, nil) }
+func (s *remoteSide) Bury(ctx context.Context) error { return s.change(ctx, verbBury, nil, nil) }
 
 func (s *remoteSide) Emit(ctx context.Context, wire io.ReadWriteCloser, suspended bool) (stats relay.Stats, err error) {
 	err = s.r.converse(ctx, call{verb: verbEmit, hold: s.id, args: emitArgs{suspended}, result: &stats}, wire)

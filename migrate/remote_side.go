@@ -81,6 +81,16 @@ func (s *remoteSide) Close() error {
 	return err
 }
 
+// change is do for what the other side finishes also when it is given up. It is
+// waited for, as long as the connection lasts: given up, it could be done behind
+// what undoes it.
+func (s *remoteSide) change(ctx context.Context, verb string, args, result any) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.do(context.WithoutCancel(ctx), verb, args, result)
+}
+
 func (s *remoteSide) do(ctx context.Context, verb string, args, result any) error {
 	return s.r.call(ctx, call{verb: verb, hold: s.id, args: args, result: result})
 }
@@ -95,17 +105,17 @@ func (s *remoteSide) Observe(ctx context.Context) (seen handover.Seen, err error
 }
 
 func (s *remoteSide) Claim(ctx context.Context, token uint64) error {
-	return s.do(ctx, verbClaim, claimArgs{token}, nil)
+	return s.change(ctx, verbClaim, claimArgs{token}, nil)
 }
 
 func (s *remoteSide) Put(ctx context.Context, r owner.Record) error {
-	return s.do(ctx, verbPut, r, nil)
+	return s.change(ctx, verbPut, r, nil)
 }
 
-func (s *remoteSide) Start(ctx context.Context) error { return s.do(ctx, verbUp, nil, nil) }
+func (s *remoteSide) Start(ctx context.Context) error { return s.change(ctx, verbUp, nil, nil) }
 
 func (s *remoteSide) Stop(ctx context.Context) (how xen.Ending, err error) {
-	err = s.do(ctx, verbDown, nil, &how)
+	err = s.change(ctx, verbDown, nil, &how)
 	return how, err
 }
 
@@ -119,7 +129,9 @@ func (s *remoteSide) Sample(ctx context.Context, dev string) (sum [sha256.Size]b
 	return sum, err
 }
 
-func (s *remoteSide) Snapshot(ctx context.Context) error { return s.do(ctx, verbSnapshot, nil, nil) }
+func (s *remoteSide) Snapshot(ctx context.Context) error {
+	return s.change(ctx, verbSnapshot, nil, nil)
+}
 
 func (s *remoteSide) Changed(ctx context.Context, dev string) (changed int64, err error) {
 	err = s.do(ctx, verbChanged, diskArgs{dev}, &changed)
@@ -132,12 +144,14 @@ func (s *remoteSide) Send(ctx context.Context, from handover.Reading, t blockcop
 }
 
 func (s *remoteSide) Fence(ctx context.Context, epoch uint64) error {
-	return s.do(ctx, verbFence, fenceArgs{epoch}, nil)
+	return s.change(ctx, verbFence, fenceArgs{epoch}, nil)
 }
 
-func (s *remoteSide) Unfence(ctx context.Context) error { return s.do(ctx, verbUnfence, nil, nil) }
+func (s *remoteSide) Unfence(ctx context.Context) error { return s.change(ctx, verbUnfence, nil, nil) }
 
-func (s *remoteSide) PutAside(ctx context.Context) error { return s.do(ctx, verbPutAside, nil, nil) }
+func (s *remoteSide) PutAside(ctx context.Context) error {
+	return s.change(ctx, verbPutAside, nil, nil)
+}
 
 func (s *remoteSide) Survey(ctx context.Context, g host.Guest) (survey handover.Survey, err error) {
 	err = s.do(ctx, verbSurvey, g, &survey)
@@ -145,7 +159,7 @@ func (s *remoteSide) Survey(ctx context.Context, g host.Guest) (survey handover.
 }
 
 func (s *remoteSide) Receive(ctx context.Context, g host.Guest, epoch uint64) (fresh map[string]bool, err error) {
-	err = s.do(ctx, verbReceive, receiveArgs{g, epoch}, &fresh)
+	err = s.change(ctx, verbReceive, receiveArgs{g, epoch}, &fresh)
 	return fresh, err
 }
 
@@ -154,6 +168,6 @@ func (s *remoteSide) Accept(ctx context.Context, dev string, t blockcopy.Transfe
 	return stats, err
 }
 
-func (s *remoteSide) Discard(ctx context.Context) error { return s.do(ctx, verbDiscard, nil, nil) }
+func (s *remoteSide) Discard(ctx context.Context) error { return s.change(ctx, verbDiscard, nil, nil) }
 
-func (s *remoteSide) Adopt(ctx context.Context) error { return s.do(ctx, verbAdopt, nil, nil) }
+func (s *remoteSide) Adopt(ctx context.Context) error { return s.change(ctx, verbAdopt, nil, nil) }

@@ -159,7 +159,7 @@ func TestSharedRefused(t *testing.T) {
 	}{
 		"not for guests":  {host.SharedDisk{Dev: "xvda", Path: foreign, Size: 1 << 20}, host.ErrForeign},
 		"another guest's": {d, host.ErrForeign},
-		"a way out":       {host.SharedDisk{Dev: "xvda", Path: filepath.Dir(d.Path) + "/../shared/lun1", Size: 2 << 20}, host.ErrInvalid},
+		"a way out":       {host.SharedDisk{Dev: "xvda", Path: filepath.Dir(d.Path) + "/../elsewhere/lun1", Size: 2 << 20}, host.ErrInvalid},
 		"relative":        {host.SharedDisk{Dev: "xvda", Path: "lun1", Size: 2 << 20}, host.ErrInvalid},
 		"another size":    {host.SharedDisk{Dev: "xvda", Path: d.Path, Size: 1 << 20}, host.ErrInvalid},
 		"no size":         {host.SharedDisk{Dev: "xvda", Path: d.Path}, host.ErrInvalid},

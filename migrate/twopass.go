@@ -7,7 +7,6 @@ import (
 
 	"github.com/xenhost/xenhost/migrate/handover"
 	"github.com/xenhost/xenhost/xen/host"
-	"github.com/xenhost/xenhost/xen/host/owner"
 )
 
 // TwoPass is a cold move with a short stop: while the guest still runs, what it
@@ -24,12 +23,9 @@ func (m *move) twoPass(ctx context.Context) error {
 		if err := m.rounds(ctx); err != nil {
 			return err
 		}
-		if err := m.beforeStop(ctx); err != nil {
-			return err
-		}
-		if err := m.stop(ctx); err != nil {
-			return err
-		}
+	}
+	if err := m.stop(ctx); err != nil {
+		return err
 	}
 	for _, d := range m.plan.Guest.Disks {
 		err := m.lastDelta(ctx, d.Dev)
@@ -45,12 +41,7 @@ func (m *move) twoPass(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := m.sameShared(ctx); err != nil {
-		return err
-	}
-	ready := m.t
-	ready.State = owner.Ready
-	if err := m.pair.Put(ctx, handover.Ready, m.pair.Target, &m.t, ready); err != nil {
+	if err := m.complete(ctx); err != nil {
 		return err
 	}
 	return m.pair.Forward(ctx, &m.s, &m.t, m.plan.Guest.Off)
