@@ -89,6 +89,18 @@ func TestRoutedGuests(t *testing.T) {
 				require.NoError(t, m.Set(t.Context(), recorded(t, m, web1)))
 				reach(t)
 			})
+			t.Run("after the uplink's cable was out", func(t *testing.T) {
+				for _, state := range []string{"DOWN", "UP"} {
+					s.internet.IP(t, "link set port0 "+strings.ToLower(state))
+					require.Eventually(t, func() bool {
+						return strings.Contains(s.curacao.Run(t, "", "ip", "link", "show", "xenext"), "state "+state)
+					}, 10*time.Second, 20*time.Millisecond)
+				}
+				have, err := m.Read(t.Context())
+				require.NoError(t, err)
+				assert.Equal(t, want, have)
+				reach(t)
+			})
 			t.Run("each drift is named and mended", func(t *testing.T) { s.routedDrift(t, m, want) })
 			t.Run("after a move", func(t *testing.T) {
 				reach(t)                                          // the Internet knows curacao's MAC now

@@ -262,7 +262,7 @@ func proxiesOf(guests []Guest) map[string]bool {
 func (p proxy) String() string { return p.address.String() + " on " + p.on }
 
 func (p proxy) neigh(link netlink.Link) *netlink.Neigh {
-	return &netlink.Neigh{LinkIndex: link.Attrs().Index, Family: inet(familyOf(p.address)), Flags: netlink.NTF_PROXY, IP: p.address.AsSlice()}
+	return &netlink.Neigh{LinkIndex: link.Attrs().Index, Family: inet(familyOf(p.address)), State: netlink.NUD_PERMANENT, Flags: netlink.NTF_PROXY, IP: p.address.AsSlice()}
 }
 
 // answer lets dom0 answer for a guest's addresses, and tells the network of
